@@ -1,0 +1,95 @@
+#include "core/memory.hpp"
+
+#include <bit>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "core/error.hpp"
+
+namespace tandem {
+namespace {
+
+// The smallest of 4, 5, 6, 7 times a power of two that holds `bytes`.
+std::size_t size_class(std::size_t bytes) {
+  if (bytes <= memory_alignment) return memory_alignment;
+  const std::size_t step = std::max(std::bit_floor(bytes - 1) / 4, memory_alignment);
+  return (bytes + step - 1) / step * step;
+}
+
+class Pool {
+ public:
+  void* take(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    use_.live += bytes;
+    use_.peak = std::max(use_.peak, use_.live);
+    auto& cache = cached_[bytes];
+    if (!cache.empty()) {
+      void* const block = cache.back();
+      cache.pop_back();
+      return block;
+    }
+    void* const block = std::aligned_alloc(memory_alignment, bytes);
+    if (!block) {
+      use_.live -= bytes;
+      fail("memory: the system has no {:.1f} MiB more ({:.1f} MiB are in use)", mib(bytes), mib(use_.live));
+    }
+    use_.held += bytes;
+    ++use_.fresh;
+    cache.reserve(64);
+    return block;
+  }
+
+  void give(void* block, std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    use_.live -= bytes;
+    cached_[bytes].push_back(block);
+  }
+
+  void release() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [bytes, blocks] : cached_) {
+      for (void* block : blocks) std::free(block);
+      use_.held -= bytes * blocks.size();
+      blocks.clear();
+    }
+  }
+
+  MemoryUse use() {
+    const std::lock_guard lock(mutex_);
+    return use_;
+  }
+
+  void reset_peak() {
+    const std::lock_guard lock(mutex_);
+    use_.peak = use_.live;
+  }
+
+ private:
+  static double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+  std::mutex mutex_;
+  std::map<std::size_t, std::vector<void*>> cached_;
+  MemoryUse use_;
+};
+
+// Never destroyed: tensors with static storage may outlive any other static object.
+Pool& pool() {
+  static Pool* const pool = new Pool;
+  return *pool;
+}
+
+}  // namespace
+
+MemoryUse memory_use() { return pool().use(); }
+void reset_memory_peak() { pool().reset_peak(); }
+void release_cached_memory() { pool().release(); }
+
+std::shared_ptr<void> take_memory(std::size_t bytes) {
+  require(bytes < (std::size_t{1} << 50), "memory: {} bytes were asked for", bytes);
+  const std::size_t rounded = size_class(bytes);
+  return {pool().take(rounded), [rounded](void* block) { pool().give(block, rounded); }};
+}
+
+}  // namespace tandem

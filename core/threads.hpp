@@ -1,0 +1,39 @@
+// Threads that do not change results.
+//
+// Work is cut into blocks whose size depends on the work alone, never on the number of threads; a thread takes whole blocks.
+// Whatever is summed inside a block is therefore summed in one order on 1, 2 or 64 threads, and the bits are the same.
+#pragma once
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include <algorithm>
+
+#include "core/real.hpp"
+
+namespace tandem {
+
+inline int thread_count() {
+#ifdef _OPENMP
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+inline void set_thread_count([[maybe_unused]] int threads) {
+#ifdef _OPENMP
+  omp_set_num_threads(threads);
+#endif
+}
+
+// Calls body(begin, end) for [0,block), [block,2 block), ... up to n. `body` must not throw.
+template <class Body>
+void for_blocks(Index n, Index block, const Body& body) {
+  const Index blocks = (n + block - 1) / block;
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (Index b = 0; b < blocks; ++b) body(b * block, std::min(n, (b + 1) * block));
+}
+
+}  // namespace tandem
