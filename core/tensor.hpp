@@ -45,6 +45,7 @@ class Tensor {
   const real& operator[](Index i) const { return data()[i]; }
   real item() const;                                           // the value of a one-element tensor
 
+  bool sole_owner() const { return values_.use_count() == 1; }  // nobody else sees a change of the values
   Tensor clone() const;
   Tensor reshape(Shape shape) const;               // same values in the same order, shared
   Tensor rows(Index begin, Index end) const;       // entries [begin, end) of the first axis, shared

@@ -1,0 +1,72 @@
+#include "core/kernels/elementwise.hpp"
+
+#include <array>
+
+namespace tandem {
+
+Tensor add(const Tensor& a, const Tensor& b) {
+  return map(a, b, [](real x, real y) { return x + y; });
+}
+
+void add_to(Tensor& total, const Tensor& part) {
+  require(total.shape() == part.shape(), "add: shapes {} and {} differ", total.shape(), part.shape());
+  for_blocks(total.size(), elementwise_block, [to = total.data(), from = part.data()](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) to[i] += from[i];
+  });
+}
+
+void scale_by(Tensor& values, real factor) {
+  for_blocks(values.size(), elementwise_block, [=, v = values.data()](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) v[i] *= factor;
+  });
+}
+
+void add_row(Tensor& y, const Tensor& row) {
+  const Index columns = row.size();
+  require(y.columns() == columns, "add_row: {} has rows of {} values, the row has {}", y.shape(), y.columns(), columns);
+  const Index rows = columns ? y.size() / columns : 0;
+  for_blocks(rows, std::max<Index>(1, elementwise_block / std::max<Index>(columns, 1)), [&](Index begin, Index end) {
+    real* to = y.data() + begin * columns;
+    for (Index r = begin; r < end; ++r, to += columns)
+      for (Index c = 0; c < columns; ++c) to[c] += row[c];
+  });
+}
+
+real ordered_sum(const Tensor& x) {
+  // Sixteen running sums per block: one widest vector of them, the same sixteen on every machine.
+  constexpr Index lanes = 16, block = 4096;
+  real total = 0;
+  for (Index begin = 0; begin < x.size(); begin += block) {
+    std::array<real, lanes> sum{};
+    const Index end = std::min(x.size(), begin + block), whole = begin + (end - begin) / lanes * lanes;
+    for (Index i = begin; i < whole; i += lanes)
+      for (Index l = 0; l < lanes; ++l) sum[static_cast<std::size_t>(l)] += x[i + l];
+    for (Index i = whole; i < end; ++i) sum[static_cast<std::size_t>(i - whole)] += x[i];
+    for (std::size_t half = lanes / 2; half > 0; half /= 2)
+      for (std::size_t l = 0; l < half; ++l) sum[l] += sum[l + half];
+    total += sum[0];
+  }
+  return total;
+}
+
+double ordered_square_sum(const Tensor& x) {
+  constexpr Index lanes = 8, block = 4096;
+  double total = 0;
+  for (Index begin = 0; begin < x.size(); begin += block) {
+    std::array<double, lanes> sum{};
+    const Index end = std::min(x.size(), begin + block);
+    for (Index i = begin; i < end; ++i) sum[static_cast<std::size_t>((i - begin) % lanes)] += double{x[i]} * double{x[i]};
+    for (std::size_t half = lanes / 2; half > 0; half /= 2)
+      for (std::size_t l = 0; l < half; ++l) sum[l] += sum[l + half];
+    total += sum[0];
+  }
+  return total;
+}
+
+Tensor sum_rows(const Tensor& x) {
+  const Index columns = x.columns();
+  const real* const values = x.data();
+  return sum_columns(columns ? x.size() / columns : 0, columns, [=](Index r, Index c) { return values[r * columns + c]; });
+}
+
+}  // namespace tandem

@@ -1,0 +1,58 @@
+// Loops over single values and over rows, without autograd; and sums whose order is fixed.
+//
+// The order in which numbers are added changes the last bits of the sum. Every sum here runs over blocks of fixed length, in
+// order, so that it depends on the length alone: not on alignment, threads or the instruction set's mood.
+#pragma once
+
+#include "core/tensor.hpp"
+#include "core/threads.hpp"
+
+namespace tandem {
+
+inline constexpr Index elementwise_block = 16384;  // values a thread takes at a time: half of a 128 KiB level-2 share
+inline constexpr Index reduction_rows = 512;       // rows that are summed in sequence before blocks are combined
+
+// y[i] = f(x[i]), y[i] = f(x[i], z[i])
+template <class F>
+Tensor map(const Tensor& x, const F& f) {
+  Tensor y(x.shape());
+  for_blocks(x.size(), elementwise_block, [&, in = x.data(), out = y.data()](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) out[i] = f(in[i]);
+  });
+  return y;
+}
+template <class F>
+Tensor map(const Tensor& x, const Tensor& z, const F& f) {
+  require(x.shape() == z.shape(), "elementwise: shapes {} and {} differ", x.shape(), z.shape());
+  Tensor y(x.shape());
+  for_blocks(x.size(), elementwise_block, [&, a = x.data(), b = z.data(), out = y.data()](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) out[i] = f(a[i], b[i]);
+  });
+  return y;
+}
+
+Tensor add(const Tensor& a, const Tensor& b);
+void add_to(Tensor& total, const Tensor& part);       // total += part
+void scale_by(Tensor& values, real factor);           // values *= factor
+void add_row(Tensor& y, const Tensor& row);           // every row of y [n,c] += row [c]
+
+real ordered_sum(const Tensor& x);                    // all values
+double ordered_square_sum(const Tensor& x);           // sum of squares in double, over blocks of 4096
+
+// out[c] = sum over rows r of f(r, c), with `columns` columns: per block of `reduction_rows` rows, then over blocks in order.
+template <class F>
+Tensor sum_columns(Index rows, Index columns, const F& f) {
+  const Index blocks = std::max<Index>((rows + reduction_rows - 1) / reduction_rows, 1);
+  Tensor partial = Tensor::zeros({blocks, columns});
+  for_blocks(rows, reduction_rows, [&](Index begin, Index end) {
+    real* const sum = partial.data() + begin / reduction_rows * columns;
+    for (Index r = begin; r < end; ++r)
+      for (Index c = 0; c < columns; ++c) sum[c] += f(r, c);
+  });
+  for (Index b = 1; b < blocks; ++b)
+    for (Index c = 0; c < columns; ++c) partial[c] += partial[b * columns + c];
+  return partial.rows(0, 1).reshape({columns});
+}
+Tensor sum_rows(const Tensor& x);                     // [n,c] -> [c]
+
+}  // namespace tandem
