@@ -14,67 +14,85 @@
 namespace tandem {
 namespace {
 
+namespace fs = std::filesystem;
+
 std::string reason(int error) { return std::generic_category().message(error); }
 
-// Owns a file descriptor. close() reports what the destructor would swallow: some file systems find a full disk only then.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { close(); }
-  int get() const { return fd_; }
-  bool close() {
-    const int fd = std::exchange(fd_, -1);
-    return fd < 0 || ::close(fd) == 0;
-  }
-
- private:
-  int fd_;
-};
-
-// A name that no other thread or process of this machine picks; hidden, so that a folder listing ignores it.
-std::filesystem::path temporary_beside(const std::filesystem::path& path) {
-  static std::atomic<unsigned> counter{0};
-  return path.parent_path() / fmt::format(".{}.{}-{}.part", path.filename().string(), ::getpid(), counter++);
-}
-
-bool write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
+// The file a chain of links ends at, also where that file does not exist yet.
+fs::path follow_links(fs::path path) {
+  std::error_code none;
+  for (int links = 0; links < 40 && fs::is_symlink(path, none); ++links)
+    path = path.parent_path() / fs::read_symlink(path, none);  // an absolute target replaces the folder
+  return path;
 }
 
 }  // namespace
 
-void write_file(const std::filesystem::path& path, std::string_view bytes) {
-  require(path.has_filename(), "write '{}': this names no file", path.string());
-  require(!std::filesystem::is_directory(path), "write '{}': this is a directory", path.string());
+NewFile::NewFile(const fs::path& path) : path_(follow_links(path)) {
+  std::error_code none;
+  require(path_.has_filename(), "write '{}': this names no file", path_.string());
+  require(!fs::is_directory(path_, none), "write '{}': this is a directory", path_.string());
+  if (fs::exists(path_, none) && !fs::is_regular_file(path_, none)) {
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor_ < 0) give_up(errno);
+    return;
+  }
 
-  const std::filesystem::path part = temporary_beside(path);
-  Descriptor file(::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (file.get() < 0) fail("write '{}': {}", path.string(), reason(errno));
-
-  const bool ok =
-      write_all(file.get(), bytes) && ::fsync(file.get()) == 0 && file.close() && ::rename(part.c_str(), path.c_str()) == 0;
-  if (!ok) {
+  // Process number and counter are unique on one machine; on a shared disk O_EXCL finds the clash, and the next number is tried.
+  static std::atomic<unsigned> counter{0};
+  for (int attempt = 0; descriptor_ < 0 && attempt < 100; ++attempt) {
+    part_ = path_.parent_path() / fmt::format(".tandem-{}-{}.part", ::getpid(), counter++);
+    descriptor_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 && errno != EEXIST) break;
+  }
+  if (descriptor_ < 0) {
     const int error = errno;
-    ::unlink(part.c_str());
-    fail("write '{}': {} ({} bytes were to be written)", path.string(), reason(error), bytes.size());
+    part_.clear();
+    give_up(error);
   }
 }
 
-std::string read_file(const std::filesystem::path& path, std::size_t max_bytes) {
+NewFile::~NewFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!part_.empty()) ::unlink(part_.c_str());
+}
+
+void NewFile::append(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) give_up(errno);
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+void NewFile::commit() {
+  const bool regular = !part_.empty();
+  if (regular && ::fsync(descriptor_) != 0) give_up(errno);
+  if (::close(std::exchange(descriptor_, -1)) != 0) give_up(errno);  // some file systems find a full disk only now
+  if (regular && ::rename(part_.c_str(), path_.c_str()) != 0) give_up(errno);
+  part_.clear();
+}
+
+void NewFile::give_up(int error) { fail("write '{}': {}", path_.string(), reason(error)); }
+
+void write_file(const fs::path& path, std::string_view bytes) {
+  NewFile file(path);
+  file.append(bytes);
+  file.commit();
+}
+
+std::string read_file(const fs::path& path, std::size_t max_bytes) {
   // O_NONBLOCK: opening a named pipe must not wait for its writer; it has no effect on regular files.
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) fail("read '{}': {}", path.string(), reason(errno));
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) fail("read '{}': {}", path.string(), reason(errno));
+  const struct Closer {
+    int descriptor;
+    ~Closer() { ::close(descriptor); }
+  } closer{descriptor};
 
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) fail("read '{}': {}", path.string(), reason(errno));
+  if (::fstat(descriptor, &status) != 0) fail("read '{}': {}", path.string(), reason(errno));
   require(!S_ISDIR(status.st_mode), "read '{}': this is a directory", path.string());
   require(S_ISREG(status.st_mode), "read '{}': not a regular file", path.string());
   const auto size = static_cast<std::size_t>(status.st_size);
@@ -83,10 +101,10 @@ std::string read_file(const std::filesystem::path& path, std::size_t max_bytes) 
   std::string bytes(size, '\0');
   std::size_t done = 0;
   while (done < size) {
-    const ssize_t count = ::read(file.get(), bytes.data() + done, size - done);
+    const ssize_t count = ::read(descriptor, bytes.data() + done, size - done);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("read '{}': {}", path.string(), reason(errno));
-    if (count == 0) break;  // somebody cut the file after fstat
+    if (count == 0) break;  // somebody cut the file meanwhile
     done += static_cast<std::size_t>(count);
   }
   bytes.resize(done);

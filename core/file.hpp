@@ -4,7 +4,7 @@
 // written under another name in the same folder, forced to the disk, and then renamed: POSIX promises that rename() replaces
 // the old file in one step.
 //
-//   .report.html.PID-N.part   write, fsync   ->   rename   ->   report.html
+//   .tandem-PID-N.part   write ... write, fsync   ->   rename   ->   report.html
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,27 @@
 
 namespace tandem {
 
-// Replaces `path` by `bytes`; on any failure `path` is as it was before and nothing else is left behind.
+// A file in the making: append() its bytes front to back, then commit(). Without commit() nothing remains and what stood at
+// `path` before stays. A link is followed; a device or pipe (/dev/stdout) has no whole to keep and is written at once.
 // Errors name the path and the system's reason: no such folder, permission denied, no space left, is a directory.
+class NewFile {
+ public:
+  explicit NewFile(const std::filesystem::path& path);
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile();
+
+  void append(std::string_view bytes);
+  void commit();
+
+ private:
+  [[noreturn]] void give_up(int error);
+
+  std::filesystem::path path_, part_;  // part_ is empty once there is nothing to remove
+  int descriptor_ = -1;
+};
+
+// Replaces `path` by `bytes` in one step.
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 // The bytes of a regular file of at most `max_bytes`. Errors: cannot be opened (and why), not a regular file, too large.
