@@ -1,0 +1,88 @@
+// Module: a function with parameters, built from smaller ones.
+//
+//   Sequential net;                               parameters() lists   "0.weight" "0.bias" "2.weight" "2.bias"
+//   net.add<Linear>(784, 128);                    in the order in which they were added
+//   net.add<Relu>();
+//   net.add<Linear>(128, 10);
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/autograd.hpp"
+#include "core/random.hpp"
+
+namespace tandem {
+
+// What a layer may know beside its input. Random numbers are keyed by these, so that every rank, thread and micro-batch that
+// meets sample 17 in step 200 drops the same values.
+struct Context {
+  bool training = false;
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;
+  std::span<const std::int64_t> samples = {};  // identity of each entry of the batch; needed by Dropout in training
+};
+
+// Fills a new parameter; see init.hpp. The Random is keyed by the parameter's name.
+using Initialiser = std::function<void(Tensor& values, Random random)>;
+
+struct Parameter {
+  std::string name;
+  Variable variable;
+  Initialiser initialise;
+};
+// State that is not learnt by gradient, such as the running mean of batch normalisation.
+struct Buffer {
+  std::string name;
+  Tensor values;
+};
+
+class Module {
+ public:
+  Module() = default;
+  Module(const Module&) = delete;             // a copy would silently share parameters
+  Module& operator=(const Module&) = delete;
+  virtual ~Module() = default;
+
+  virtual Variable forward(const Variable& x, const Context& context) = 0;
+
+  // Of this module and all below it, depth first, names joined by dots.
+  std::vector<Parameter> parameters() const;
+  std::vector<Buffer> buffers() const;
+  std::vector<Module*> modules();             // itself first
+  const std::string& path() const { return path_; }
+
+  // Statistics of the batches seen in training, to be summed over micro-batches and ranks like gradients and committed once a
+  // step (see BatchNorm). `take` writes this micro-batch's part, `commit` gets the sum of all parts of the step.
+  virtual Index statistics_size() const { return 0; }
+  virtual void take_statistics(std::span<real> /*part*/) {}
+  virtual void commit_statistics(std::span<const real> /*sum*/) {}
+
+ protected:
+  Variable add_parameter(std::string name, Shape shape, Initialiser initialise);
+  Tensor add_buffer(std::string name, Tensor values);
+  void add_child(std::string name, std::shared_ptr<Module> child);
+  const std::vector<std::shared_ptr<Module>>& children() const { return children_; }
+
+ private:
+  void set_path(std::string path);
+
+  std::string name_, path_;
+  std::vector<Parameter> parameters_;
+  std::vector<Buffer> buffers_;
+  std::vector<std::shared_ptr<Module>> children_;
+};
+
+// Draws every parameter from Random(seed, hash of its name): the same start on every rank, whatever the order of creation.
+void initialise(Module& model, std::uint64_t seed);
+
+// Number of learnt values.
+Index parameter_count(const Module& model);
+
+// 64-bit fingerprint of all parameters and buffers, combined in name order: equal only if every bit is. `hex` is how it prints.
+std::uint64_t weights_hash(const Module& model);
+std::string hex(std::uint64_t hash);  // 16 hexadecimal digits
+
+}  // namespace tandem
