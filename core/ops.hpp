@@ -2,7 +2,7 @@
 //
 // Notation: x input, y result, dy the gradient dL/dy of a scalar loss L. A batch of images is [n,h,w,c]. All operations throw
 // Error with the shapes they got when those do not fit. Adding one: its function in ops/, a line here, a row in the table of
-// tests/core/gradients_test.cpp.
+// tests/gradients/gradients_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,53 @@
+// Matrix products and the fully connected layer.
+#include "core/kernels/elementwise.hpp"
+#include "core/kernels/gemm.hpp"
+#include "core/ops.hpp"
+
+namespace tandem {
+
+// The rule behind all four: for C = A B,  dA = dC B^T  and  dB = A^T dC.  Where a factor is transposed, so is its gradient.
+
+Variable matmul(const Variable& a, const Variable& b) {
+  return record("matmul", matmul(a.value(), b.value()), {
+      {a, [B = b.value()](const Tensor& dC) { return matmul_nt(dC, B); }},
+      {b, [A = a.value()](const Tensor& dC) { return matmul_tn(A, dC); }},
+  });
+}
+
+Variable matmul_nt(const Variable& a, const Variable& b) {
+  return record("matmul_nt", matmul_nt(a.value(), b.value()), {
+      {a, [B = b.value()](const Tensor& dC) { return matmul(dC, B); }},
+      {b, [A = a.value()](const Tensor& dC) { return matmul_tn(dC, A); }},
+  });
+}
+
+Variable matmul_tn(const Variable& a, const Variable& b) {
+  return record("matmul_tn", matmul_tn(a.value(), b.value()), {
+      {a, [B = b.value()](const Tensor& dC) { return matmul_nt(B, dC); }},
+      {b, [A = a.value()](const Tensor& dC) { return matmul(A, dC); }},
+  });
+}
+
+Variable matmul_tt(const Variable& a, const Variable& b) {
+  return record("matmul_tt", matmul_tt(a.value(), b.value()), {
+      {a, [B = b.value()](const Tensor& dC) { return matmul_tt(B, dC); }},
+      {b, [A = a.value()](const Tensor& dC) { return matmul_tt(dC, A); }},
+  });
+}
+
+// y = x W^T + 1 b^T
+Variable linear(const Variable& x, const Variable& W, const Variable& b) {
+  const Shape& in = x.shape();
+  const Shape& weights = W.shape();
+  require(in.rank() == 2 && weights.rank() == 2 && in[1] == weights[1] && b.shape() == Shape{weights[0]},
+          "linear: x is {}, W is {} and b is {}; expected x [n,in], W [out,in], b [out]", in, weights, b.shape());
+  Tensor y = matmul_nt(x.value(), W.value());
+  add_row(y, b.value());
+  return record("linear", y, {
+      {x, [W = W.value()](const Tensor& dy) { return matmul(dy, W); }},
+      {W, [x = x.value()](const Tensor& dy) { return matmul_tn(dy, x); }},
+      {b, [](const Tensor& dy) { return sum_rows(dy); }},
+  });
+}
+
+}  // namespace tandem

@@ -1,0 +1,116 @@
+// Pooling: one value for each window of pixels, channel by channel.
+#include <limits>
+#include <memory>
+
+#include "core/ops.hpp"
+#include "core/threads.hpp"
+
+namespace tandem {
+namespace {
+
+struct PoolShape {
+  Index images, height, width, channels, out_height, out_width;
+  Window window;
+
+  PoolShape(std::string_view op, const Shape& x, const Window& w) : window(w) {
+    require(x.rank() == 4, "{}: x is {}; expected [n,h,w,c]", op, x);
+    require(w.height >= 1 && w.width >= 1 && w.stride_h >= 1 && w.stride_w >= 1, "{}: window {}x{} with stride {}x{}", op, w.height,
+            w.width, w.stride_h, w.stride_w);
+    // A window that lies wholly in the padding would have no value.
+    require(w.pad_h >= 0 && w.pad_w >= 0 && w.pad_h < w.height && w.pad_w < w.width, "{}: padding {}x{} for a window {}x{}", op,
+            w.pad_h, w.pad_w, w.height, w.width);
+    require(x[1] + 2 * w.pad_h >= w.height && x[2] + 2 * w.pad_w >= w.width, "{}: window {}x{} is larger than the image {}x{}", op,
+            w.height, w.width, x[1], x[2]);
+    images = x[0], height = x[1], width = x[2], channels = x[3];
+    out_height = (height + 2 * w.pad_h - w.height) / w.stride_h + 1;
+    out_width = (width + 2 * w.pad_w - w.width) / w.stride_w + 1;
+  }
+  Shape output() const { return {images, out_height, out_width, channels}; }
+
+  // Calls visit(first channel of the output pixel, of the input pixel, number of the pixel in its window) for every pixel inside
+  // the image of every window of image n. The channels of a pixel lie side by side, so that `visit` is a vector loop.
+  template <class Visit>
+  void for_windows(Index n, const Visit& visit) const {
+    for (Index i = 0; i < out_height; ++i)
+      for (Index j = 0; j < out_width; ++j) {
+        const Index out = ((n * out_height + i) * out_width + j) * channels;
+        const Index top = i * window.stride_h - window.pad_h, left = j * window.stride_w - window.pad_w;
+        for (Index u = std::max<Index>(0, -top); u < std::min(window.height, height - top); ++u)
+          for (Index v = std::max<Index>(0, -left); v < std::min(window.width, width - left); ++v)
+            visit(out, ((n * height + top + u) * width + left + v) * channels, u * window.width + v);
+      }
+  }
+
+  Index count_inside(Index i, Index j) const {
+    const Index top = i * window.stride_h - window.pad_h, left = j * window.stride_w - window.pad_w;
+    return (std::min(window.height, height - top) - std::max<Index>(0, -top)) *
+           (std::min(window.width, width - left) - std::max<Index>(0, -left));
+  }
+};
+
+}  // namespace
+
+// The winner's place in its window is kept in one byte a value; dy goes to the winner.
+Variable max_pool(const Variable& x, const Window& window) {
+  const PoolShape s("max_pool", x.shape(), window);
+  require(window.height * window.width <= 256, "max_pool: a window of {}x{} pixels; at most 256 in all", window.height, window.width);
+  Tensor y = Tensor::full(s.output(), -std::numeric_limits<real>::infinity());
+  const Scratch<std::uint8_t> winner(static_cast<std::size_t>(y.size()));
+  for_blocks(s.images, 1, [&, in = x.value().data(), out = y.data(), win = winner.data()](Index n, Index) {
+    std::fill_n(win + n * s.out_height * s.out_width * s.channels, s.out_height * s.out_width * s.channels, std::uint8_t{0});
+    s.for_windows(n, [&](Index to, Index from, Index place) {
+      for (Index c = 0; c < s.channels; ++c) {
+        const bool larger = in[from + c] > out[to + c];
+        out[to + c] = larger ? in[from + c] : out[to + c];
+        win[to + c] = larger ? static_cast<std::uint8_t>(place) : win[to + c];
+      }
+    });
+  });
+  return record("max_pool", y, {{x, [s, winner, shape = x.shape()](const Tensor& dy) {
+    Tensor dx = Tensor::zeros(shape);
+    for_blocks(s.images, 1, [&, d = dy.data(), to = dx.data(), win = winner.data()](Index n, Index) {
+      s.for_windows(n, [&](Index out, Index in, Index place) {
+        for (Index c = 0; c < s.channels; ++c) to[in + c] += win[out + c] == place ? d[out + c] : 0;
+      });
+    });
+    return dx;
+  }}});
+}
+
+// Every pixel of a window gets an equal share of dy.
+Variable average_pool(const Variable& x, const Window& window) {
+  const PoolShape s("average_pool", x.shape(), window);
+  Tensor y = Tensor::zeros(s.output());
+  const auto shares = [s](Tensor& t, Index n) {  // divides each window's value by its number of pixels
+    for (Index i = 0; i < s.out_height; ++i)
+      for (Index j = 0; j < s.out_width; ++j) {
+        real* const pixel = t.data() + ((n * s.out_height + i) * s.out_width + j) * s.channels;
+        for (Index c = 0; c < s.channels; ++c) pixel[c] /= static_cast<real>(s.count_inside(i, j));
+      }
+  };
+  for_blocks(s.images, 1, [&, in = x.value().data(), out = y.data()](Index n, Index) {
+    s.for_windows(n, [&](Index to, Index from, Index) {
+      for (Index c = 0; c < s.channels; ++c) out[to + c] += in[from + c];
+    });
+    shares(y, n);
+  });
+  return record("average_pool", y, {{x, [s, shares, shape = x.shape()](const Tensor& dy) {
+    Tensor dx = Tensor::zeros(shape), share = dy.clone();
+    for_blocks(s.images, 1, [&, d = share.data(), to = dx.data()](Index n, Index) {
+      shares(share, n);
+      s.for_windows(n, [&](Index out, Index in, Index) {
+        for (Index c = 0; c < s.channels; ++c) to[in + c] += d[out + c];
+      });
+    });
+    return dx;
+  }}});
+}
+
+Variable global_average_pool(const Variable& x) {
+  const Shape& in = x.shape();
+  require(in.rank() == 4 && in[1] * in[2] > 0, "global_average_pool: x is {}; expected [n,h,w,c] with pixels", in);
+  const Variable pooled = average_pool(x, {.height = in[1], .width = in[2]});
+  return reshape(pooled, {in[0], in[3]});
+}
+
+}  // namespace tandem

@@ -1,0 +1,113 @@
+// Softmax and the losses built on it.
+//
+// log p_k = x_k - log sum_j e^(x_j). The largest x is subtracted first: e^88 overflows a float, e^0 never does, and the result is
+// the same. The loss is computed from log p directly; log(softmax(x)) would lose small probabilities to rounding.
+#include <cmath>
+
+#include "core/kernels/elementwise.hpp"
+#include "core/ops.hpp"
+
+namespace tandem {
+namespace {
+
+Tensor log_softmax(const Tensor& x) {
+  require(x.rank() == 2 && x.dim(1) >= 1, "log_softmax: x is {}; expected [n,k] with k >= 1", x.shape());
+  const Index k = x.dim(1);
+  Tensor y(x.shape());
+  for_blocks(x.dim(0), std::max<Index>(1, elementwise_block / k / 8), [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const real* const in = x.data() + i * k;
+      real* const out = y.data() + i * k;
+      const real top = *std::max_element(in, in + k);
+      real total = 0;
+      for (Index j = 0; j < k; ++j) total += std::exp(in[j] - top);
+      const real log_total = std::log(total);
+      for (Index j = 0; j < k; ++j) out[j] = in[j] - top - log_total;
+    }
+  });
+  return y;
+}
+
+real weight(const CrossEntropyOptions& options, Index label) {
+  return options.class_weights.empty() ? 1 : options.class_weights[static_cast<std::size_t>(label)];
+}
+
+void check_labels(std::span<const std::int32_t> labels, Index classes, const CrossEntropyOptions& options) {
+  require(options.class_weights.empty() || static_cast<Index>(options.class_weights.size()) == classes,
+          "cross_entropy: {} class weights for {} classes", options.class_weights.size(), classes);
+  require(options.smoothing >= 0 && options.smoothing <= 1, "cross_entropy: smoothing {} is not in 0..1", options.smoothing);
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    require(labels[i] == options.ignored_label || (labels[i] >= 0 && labels[i] < classes),
+            "cross_entropy: label {} of row {} is not one of the {} classes", labels[i], i, classes);
+}
+
+}  // namespace
+
+// With p = softmax(x): dx_k = dy_k - p_k sum_j dy_j, row by row
+Variable log_softmax(const Variable& x) {
+  const Tensor y = log_softmax(x.value());
+  return record("log_softmax", y, {{x, [y](const Tensor& dy) {
+    const Index k = y.dim(1);
+    Tensor dx(y.shape());
+    for (Index i = 0; i < y.dim(0); ++i) {
+      real total = 0;
+      for (Index j = 0; j < k; ++j) total += dy[i * k + j];
+      for (Index j = 0; j < k; ++j) dx[i * k + j] = dy[i * k + j] - std::exp(y[i * k + j]) * total;
+    }
+    return dx;
+  }}});
+}
+
+// Row i has targets t_k = (1-s) w_label [k = label] + s w_k / K and loss -sum_k t_k log p_k, so dx_k = p_k sum_j t_j - t_k.
+Variable cross_entropy_sum(const Variable& logits, std::span<const std::int32_t> labels, const CrossEntropyOptions& options) {
+  const Shape& shape = logits.shape();
+  require(shape.rank() == 2 && shape[0] == static_cast<Index>(labels.size()), "cross_entropy: logits are {} for {} labels", shape,
+          labels.size());
+  const Index n = shape[0], K = shape[1];
+  check_labels(labels, K, options);
+  const Tensor log_p = log_softmax(logits.value());
+
+  Tensor targets = Tensor::zeros(shape), losses = Tensor::zeros({n});
+  for (Index i = 0; i < n; ++i) {
+    const Index label = labels[static_cast<std::size_t>(i)];
+    if (label == options.ignored_label) continue;
+    real* const t = targets.data() + i * K;
+    if (options.smoothing > 0)
+      for (Index k = 0; k < K; ++k) t[k] = options.smoothing * weight(options, k) / static_cast<real>(K);
+    t[label] += (1 - options.smoothing) * weight(options, label);
+    for (Index k = 0; k < K; ++k)
+      if (t[k] != 0) losses[i] -= t[k] * log_p[i * K + k];  // 0 log 0 = 0
+  }
+  return record("cross_entropy", Tensor::scalar(ordered_sum(losses)), {{logits, [log_p, targets, n, K](const Tensor& dy) {
+    Tensor dx(log_p.shape());
+    const real d = dy.item();
+    for (Index i = 0; i < n; ++i) {
+      const real *const t = targets.data() + i * K, *const lp = log_p.data() + i * K;
+      real total = 0;
+      for (Index k = 0; k < K; ++k) total += t[k];
+      for (Index k = 0; k < K; ++k) dx[i * K + k] = d * (std::exp(lp[k]) * total - t[k]);
+    }
+    return dx;
+  }}});
+}
+
+real cross_entropy_weight(std::span<const std::int32_t> labels, const CrossEntropyOptions& options) {
+  Tensor weights = Tensor::zeros({static_cast<Index>(labels.size())});
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    if (labels[i] != options.ignored_label) weights[static_cast<Index>(i)] = weight(options, labels[i]);
+  return ordered_sum(weights);
+}
+
+// d sum (x - t)^2 = 2 (x - t) dx
+Variable squared_error_sum(const Variable& x, const Tensor& target) {
+  const Tensor error = map(x.value(), target, [](real v, real t) { return v - t; });
+  return record("squared_error", Tensor::scalar(ordered_sum(map(error, [](real e) { return e * e; }))), {
+      {x, [error](const Tensor& dy) { return map(error, [d = dy.item()](real e) { return 2 * d * e; }); }}});
+}
+
+Variable mean_squared_error(const Variable& x, const Tensor& target) {
+  require(target.size() > 0, "mean_squared_error: of no values");
+  return scale(squared_error_sum(x, target), 1 / static_cast<real>(target.size()));
+}
+
+}  // namespace tandem

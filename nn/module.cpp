@@ -1,0 +1,91 @@
+#include "nn/module.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace tandem {
+namespace {
+
+std::string join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
+
+}  // namespace
+
+std::vector<Parameter> Module::parameters() const {
+  std::vector<Parameter> all;
+  const auto collect = [&](auto&& self, const Module& module, const std::string& path) -> void {
+    for (Parameter p : module.parameters_) {
+      p.name = join(path, p.name);
+      all.push_back(std::move(p));
+    }
+    for (const auto& child : module.children_) self(self, *child, join(path, child->name_));
+  };
+  collect(collect, *this, "");
+  return all;
+}
+
+std::vector<Buffer> Module::buffers() const {
+  std::vector<Buffer> all;
+  const auto collect = [&](auto&& self, const Module& module, const std::string& path) -> void {
+    for (const Buffer& b : module.buffers_) all.push_back({join(path, b.name), b.values});
+    for (const auto& child : module.children_) self(self, *child, join(path, child->name_));
+  };
+  collect(collect, *this, "");
+  return all;
+}
+
+std::vector<Module*> Module::modules() {
+  std::vector<Module*> all{this};
+  for (const auto& child : children_) std::ranges::copy(child->modules(), std::back_inserter(all));
+  return all;
+}
+
+Variable Module::add_parameter(std::string name, Shape shape, Initialiser initialise) {
+  Variable variable(Tensor::zeros(shape), true);
+  parameters_.push_back({std::move(name), variable, std::move(initialise)});
+  return variable;
+}
+
+Tensor Module::add_buffer(std::string name, Tensor values) {
+  buffers_.push_back({std::move(name), values});
+  return values;
+}
+
+void Module::add_child(std::string name, std::shared_ptr<Module> child) {
+  for (const auto& other : children_) require(other->name_ != name, "module: two children are named '{}'", name);
+  child->name_ = std::move(name);
+  child->set_path(join(path_, child->name_));
+  children_.push_back(std::move(child));
+}
+
+void Module::set_path(std::string path) {
+  path_ = std::move(path);
+  for (const auto& child : children_) child->set_path(join(path_, child->name_));
+}
+
+void initialise(Module& model, std::uint64_t seed) {
+  for (Parameter& p : model.parameters())
+    p.initialise(p.variable.value(), Random(seed, mix(hash("initialise"), hash(p.name))));
+}
+
+Index parameter_count(const Module& model) {
+  Index count = 0;
+  for (const Parameter& p : model.parameters()) count += p.variable.value().size();
+  return count;
+}
+
+std::uint64_t weights_hash(const Module& model) {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (const Parameter& p : model.parameters()) all.emplace_back(p.name, p.variable.value());
+  for (const Buffer& b : model.buffers()) all.emplace_back(b.name, b.values);
+  std::ranges::sort(all, {}, &std::pair<std::string, Tensor>::first);
+  std::uint64_t h = hash_start;
+  for (const auto& [name, values] : all) {
+    h = hash(name, h);
+    h = hash({reinterpret_cast<const char*>(values.data()), static_cast<std::size_t>(values.size()) * sizeof(real)}, h);
+  }
+  return h;
+}
+
+std::string hex(std::uint64_t hash) { return fmt::format("{:016x}", hash); }
+
+}  // namespace tandem
