@@ -1,0 +1,66 @@
+// The ring: every rank talks to its two neighbours only, and never sends more than one chunk (n/p) at a time.
+//
+//   reduce-scatter, p=3; rk is chunk k of rank r; each step hands a chunk to the next rank, which adds its own part
+//
+//                         step 0: send chunk r-1      step 1: send chunk r-2
+//     rank 0   00 01 02   02 ->   00 01+21    02      01+21 ->   *00+20+10*     ..          ..
+//     rank 1   10 11 12   10 ->   10 11    12+02      12+02 ->   ..         *11+01+21*      ..
+//     rank 2   20 21 22   21 ->   20+10 21    22      20+10 ->   ..             ..      *22+12+02*
+//
+//   allgather: the finished chunks (*) go round once more, copied instead of added
+//
+// Each rank sends (p-1) chunks in each half: 2(p-1)/p n bytes, nearly independent of p, and no allreduce can send fewer. The
+// price is 2(p-1) latencies: this is for long vectors on few ranks.
+//
+// The bits: chunk k is summed in the order k+1, k+2, ..., k+p = k, each chunk starting elsewhere and one term at a time. From
+// p=3 on this is not the rank tree, so training with the ring gives other bits than serial training.
+//
+// Source: Patarasuk, Yuan, "Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations", JPDC 69(2), 2009, section 4.
+#include "core/memory.hpp"
+#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/sum.hpp"
+
+namespace tandem {
+
+std::span<real> chunk(std::span<real> values, int k, int p) {
+  const auto i = static_cast<std::size_t>((k % p + p) % p), parts = static_cast<std::size_t>(p);
+  const std::size_t begin = i * values.size() / parts, end = (i + 1) * values.size() / parts;
+  return values.subspan(begin, end - begin);
+}
+
+void ring_reduce_scatter(std::span<real> values, const Communicator& comm) {
+  const int p = comm.size(), r = comm.rank();
+  const int next = (r + 1) % p, prev = (r + p - 1) % p;
+  const Scratch<> inbox(values.size() / static_cast<std::size_t>(p) + 1);
+  for (int step = 0; step < p - 1; ++step) {
+    const std::span<real> sum = chunk(values, r - step - 2, p);
+    comm.exchange(chunk(values, r - step - 1, p), next, inbox.first(sum.size()), prev);
+    add(sum, inbox.first(sum.size()));
+  }
+}
+
+void ring_allgather(std::span<real> values, const Communicator& comm) {
+  const int p = comm.size(), r = comm.rank();
+  const int next = (r + 1) % p, prev = (r + p - 1) % p;
+  for (int step = 0; step < p - 1; ++step)
+    comm.exchange(chunk(values, r - step, p), next, chunk(values, r - step - 1, p), prev);
+}
+
+void ring_allreduce(std::span<real> values, const Communicator& comm) {
+  ring_reduce_scatter(values, comm);
+  ring_allgather(values, comm);
+}
+
+// 2(p-1) a + 2(p-1)/p n b + (p-1)/p n g
+Seconds ring_allreduce_cost(int ranks, std::size_t bytes, Link link) {
+  const double p = ranks, n = static_cast<double>(bytes);
+  return 2 * (p - 1) * link.alpha + 2 * (p - 1) / p * n * link.beta + (p - 1) / p * n * link.gamma;
+}
+
+// Each chunk travels p-1 hops in each half; empty chunks (n < p) travel too, so that every rank walks the same steps.
+Traffic ring_allreduce_traffic(int ranks, std::size_t bytes) {
+  const auto p = static_cast<std::size_t>(ranks);
+  return {.messages = 2 * (p - 1) * p, .bytes = 2 * (p - 1) * bytes};
+}
+
+}  // namespace tandem
