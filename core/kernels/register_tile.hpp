@@ -1,0 +1,85 @@
+// The one hand-written inner loop: a small matrix product whose result lives in registers while it grows.
+//
+//   C[r, :] = start[:] + sum over t of A[row[r] + step[t]] B[t, :]          r < tile_rows, ":" is one or two packets
+//
+//             B[t]  |bbbbbbbbbbbbbbbb|bbbbbbbbbbbbbbbb|     two packets (vector registers), read once for all rows
+//                     *                *
+//      A[row 0 + step t]  ->  |cccccccccccccccc|cccccccccccccccc|     one number of A, copied to every lane, times both
+//      A[row 1 + step t]  ->  |cccccccccccccccc|cccccccccccccccc|
+//      ...                      tile_rows x 2 accumulators, which are the independent additions that hide the latency of an FMA
+//
+// A is never stored as a matrix: its element (r,t) is found at row[r] + step[t]. That is how a convolution becomes a matrix
+// product without copying each pixel once per tap (im2col): see conv.cpp. B is packed, so that it streams.
+//
+// Every number of C is one chain of fused multiply-adds over t = 0, 1, ..., followed by one addition. The chain does not
+// depend on where in which tile the number stands, so the way work is cut into tiles cannot change a bit.
+#pragma once
+
+#include <Eigen/Core>
+#include <array>
+
+#include "core/real.hpp"
+
+namespace tandem {
+
+// The widest vector of this build: 16 floats with AVX-512, 8 with AVX2, 4 with NEON or SSE; half as many doubles.
+using Packet = Eigen::internal::packet_traits<real>::type;
+inline constexpr Index packet_size = Eigen::internal::packet_traits<real>::size;
+inline constexpr Index tile_columns = 2 * packet_size;
+
+// Of 16 vector registers 12 hold accumulators, two a row of B, one a number of A. With 32 we stop at 16 accumulators.
+inline constexpr Index tile_rows = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 8 : 6;
+
+// a b + c, rounded once where the instruction set can (the build turns off silent contraction, so this says it).
+inline Packet fused_multiply_add(Packet a, Packet b, Packet c) { return Eigen::internal::pmadd(a, b, c); }
+
+// Where the rows of a tile stand. `count` of them are wanted; the rest are computed from valid addresses and dropped.
+struct TileRows {
+  std::array<const real*, tile_rows> a;
+  std::array<real*, tile_rows> c;
+  Index count;
+};
+
+// The formula above with `packets` = 1 or 2 packets of columns, of which the first `columns` are stored. B is [steps, packets *
+// packet_size]. `start` is null to add to what C holds.
+template <int packets>
+void add_tile(const TileRows& rows, const Index* step, Index steps, const real* B, const real* start, Index columns) {
+  using namespace Eigen::internal;
+  std::array<const real*, tile_rows> a = rows.a;
+  Packet sum[tile_rows][packets];
+#pragma GCC unroll 8
+  for (Index r = 0; r < tile_rows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < packets; ++v) sum[r][v] = pzero(Packet{});
+
+  for (Index t = 0; t < steps; ++t) {
+    Packet b[packets];
+#pragma GCC unroll 2
+    for (int v = 0; v < packets; ++v) b[v] = pload<Packet>(B + (t * packets + v) * packet_size);
+    const Index offset = step[t];
+#pragma GCC unroll 8
+    for (Index r = 0; r < tile_rows; ++r) {
+      const Packet value = pset1<Packet>(a[r][offset]);
+#pragma GCC unroll 2
+      for (int v = 0; v < packets; ++v) sum[r][v] = fused_multiply_add(value, b[v], sum[r][v]);
+    }
+  }
+
+#pragma GCC unroll 8
+  for (Index r = 0; r < tile_rows; ++r) {
+    if (r >= rows.count) break;
+    real* c = rows.c[r];
+    if (columns == packets * packet_size) {
+#pragma GCC unroll 2
+      for (int v = 0; v < packets; ++v)
+        pstoreu(c + v * packet_size, padd(ploadu<Packet>((start ? start : c) + v * packet_size), sum[r][v]));
+    } else {
+      alignas(64) real whole[packets * packet_size];
+#pragma GCC unroll 2
+      for (int v = 0; v < packets; ++v) pstore(whole + v * packet_size, sum[r][v]);
+      for (Index o = 0; o < columns; ++o) c[o] = (start ? start : c)[o] + whole[o];
+    }
+  }
+}
+
+}  // namespace tandem
