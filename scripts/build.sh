@@ -1,0 +1,116 @@
+# shellcheck shell=bash
+# From source to programs, and the runs that everybody makes: build, test, demo, bench.
+
+# Splits a leading --preset NAME off the arguments; the others become ${rest[@]}.
+take_preset() {
+  local known
+  case ${1:-} in
+    --preset) preset=${2:-}; shift; shift || true ;;
+    --preset=*) preset=${1#*=}; shift ;;
+  esac
+  rest=("$@")
+  known=$(sed -n 's/.*"binaryDir": "build\/\(.*\)".*/\1/p' "$root/CMakePresets.json")
+  grep -qx -- "$preset" <<<"$known" || misuse "no preset '$preset'; there are: ${known//$'\n'/ }"
+}
+
+#? build [--preset NAME] [TARGET...]
+#?   Compiles into build/NAME; before that, installs missing packages and configures when needed.
+#?   Presets: release (default, or $TANDEM_PRESET), debug, asan, tsan, double, avx2; see CMakePresets.json.
+#?   $TANDEM_CMAKE_ARGS goes to CMake.
+#?     tandem build
+#?     tandem build --preset debug classify
+#?     TANDEM_CMAKE_ARGS=-DTANDEM_WERROR=ON tandem build
+do_build() {
+  exit_on_help "$@"
+  take_preset "$@"; set -- "${rest[@]}"
+  [[ -z $(missing_packages) ]] || do_setup
+  local folder=$root/build/$preset jobs gigabytes arguments
+  if [[ ! -f $folder/build.ninja || -n ${TANDEM_CMAKE_ARGS:-} ]]; then
+    read -ra arguments <<<"${TANDEM_CMAKE_ARGS:-}"
+    cmake -S "$root" --preset "$preset" --log-level=WARNING "${arguments[@]}" >/dev/null
+  fi
+  # A compiler that reads Eigen takes up to a gigabyte.
+  jobs=$(cores) gigabytes=$(($(free_memory) / 1024))
+  jobs=$((gigabytes < 1 ? 1 : gigabytes < jobs ? gigabytes : jobs))
+  if [[ -t 1 ]]; then ninja -C "$folder" -j "$jobs" "$@"; return; fi  # a terminal gets ninja's moving line
+  ninja -C "$folder" -j "$jobs" "$@" | sed -u '/^ninja: \(Entering\|no work\)/d; /Re-checking globbed/d'
+}
+
+#? test [--preset NAME] [CTEST ARGUMENTS...]
+#?   Builds and runs the tests, shows the output of those that fail, closes with ctest's summary.
+#?     tandem test
+#?     tandem test -R parallel             those whose name contains "parallel"
+#?     tandem test --preset asan
+do_test() {
+  exit_on_help "$@"
+  take_preset "$@"; set -- "${rest[@]}"
+  do_build --preset "$preset"
+  CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(cores)} ctest --test-dir "$root/build/$preset" --output-on-failure "$@"
+}
+
+#? demo [--out DIR] [--data DIR] [--ranks N] [--no-open] [CLASSIFY ARGUMENTS...]
+#?   From nothing to a result: trains a satellite-image classifier on two ranks and writes a report.
+#?   It installs and builds first. The images are those of DIR (a folder of class folders), else EuroSAT if `tandem data
+#?   eurosat` has fetched it, else made-up tiles that need no download.
+#?     tandem demo                         writes out/demo/report.html and shows it
+#?     tandem demo --no-open --out /tmp/demo --epochs 1
+do_demo() {
+  exit_on_help "$@"
+  local out=$root/out/demo data="" ranks=2 show=1 others=()
+  while (($#)); do
+    case $1 in
+      --out) out=${2:-}; shift ;;
+      --data) data=${2:-}; shift ;;
+      --ranks) ranks=${2:-}; shift ;;
+      --no-open) show=0 ;;
+      *) others+=("$1") ;;
+    esac
+    shift || misuse "demo: the last option wants a value"
+  done
+  [[ -n $data || ! -d $data_home/eurosat/2750 ]] || data=$data_home/eurosat/2750
+  mkdir -p "$out"
+  do_build classify
+  do_run -n "$ranks" classify ${data:+--data "$data"} --report "$out/report.html" --json "$out/result.json" "${others[@]}"
+  echo "report: $(readlink -f "$out/report.html")"
+  if ((show)) && [[ -n ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]] && have xdg-open; then xdg-open "$out/report.html"; fi
+}
+
+# Name, how to start it (on how many ranks; google: Google Benchmark, one process; python: a script), program, purpose.
+benchmarks() { cat <<'TABLE'
+peers          python  benchmarks/peers/peers.py  our training step against PyTorch's: same network, same threads
+allreduce      2       bench_allreduce            our allreduce algorithms against MPI_Allreduce, by message size
+data_parallel  2       bench_data_parallel        two ranks that train together against two that train alone
+kernels        google  bench_kernels              matrix product, convolution and pooling, by shape
+TABLE
+}
+
+#? bench [NAME [-n RANKS] [--quick] [--json FILE] [ARGUMENTS...]]
+#?   Runs one benchmark, or lists them.
+#?     tandem bench allreduce --quick --json allreduce.json
+do_bench() {
+  exit_on_help "$@"
+  (($#)) || { benchmarks | sed -E 's/^(\S+ +)\S+ +\S+ +/\1/'; return; }
+  local name=$1 ranks program arguments=(); shift
+  read -r ranks program _ < <(benchmarks | sed -n "s/^$name \+//p") ||
+    misuse "no benchmark '$name'; there are: $(benchmarks | cut -d' ' -f1 | paste -sd' ')"
+  if [[ $ranks == python ]]; then
+    python3 -c 'import torch' 2>/dev/null || fail "$name needs PyTorch; run:  sudo apt-get install python3-torch"
+    do_build
+    exec python3 "$root/$program" "$@"
+  fi
+  do_build "$program"
+  if [[ $ranks == google ]]; then  # it has its own words for --quick and --json
+    while (($#)); do
+      case $1 in
+        --quick) arguments+=(--benchmark_min_time=0.05) ;;
+        --json) arguments+=(--benchmark_out_format=json --benchmark_out="${2:-}"); shift ;;
+        *) arguments+=("$1") ;;
+      esac
+      shift || misuse "bench: --json wants a file"
+    done
+    do_run "$program" "${arguments[@]}"
+    return
+  fi
+  if [[ ${1:-} == -n ]]; then ranks=${2:-}; shift; shift || true; fi
+  do_run -n "$ranks" "$program" "$@"
+}
