@@ -47,6 +47,12 @@ Tensor Tensor::rows(Index begin, Index end) const {
   return {part, std::shared_ptr<real>(values_, values_.get() + begin * stride)};
 }
 
+Index Tensor::row_count() const {
+  Index rows = 1;
+  for (int axis = 0; axis + 1 < rank(); ++axis) rows *= dim(axis);
+  return rows;
+}
+
 void Tensor::copy_from(const Tensor& source) {
   require(shape_ == source.shape_, "copy: from {} to {}", source.shape_, shape_);
   std::ranges::copy(source.values(), data());

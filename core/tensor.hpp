@@ -52,12 +52,11 @@ class Tensor {
   void copy_from(const Tensor& source);            // same shape; overwrites the values
   void fill(real value);
 
-  // The values as a matrix of `columns` columns; without an argument, the last axis (1 for a scalar).
-  MatrixView matrix() { return matrix(columns()); }
-  ConstMatrixView matrix() const { return matrix(columns()); }
-  MatrixView matrix(Index columns) { return {data(), columns ? size_ / columns : 0, columns}; }
-  ConstMatrixView matrix(Index columns) const { return {data(), columns ? size_ / columns : 0, columns}; }
+  // The values as a matrix: the last axis gives its columns, all others its rows.
+  MatrixView matrix() { return {data(), row_count(), columns()}; }
+  ConstMatrixView matrix() const { return {data(), row_count(), columns()}; }
   Index columns() const { return rank() == 0 ? 1 : dim(-1); }
+  Index row_count() const;
 
  private:
   Shape shape_{0};

@@ -24,8 +24,7 @@ void scale_by(Tensor& values, real factor) {
 void add_row(Tensor& y, const Tensor& row) {
   const Index columns = row.size();
   require(y.columns() == columns, "add_row: {} has rows of {} values, the row has {}", y.shape(), y.columns(), columns);
-  const Index rows = columns ? y.size() / columns : 0;
-  for_blocks(rows, std::max<Index>(1, elementwise_block / std::max<Index>(columns, 1)), [&](Index begin, Index end) {
+  for_blocks(y.row_count(), std::max<Index>(1, elementwise_block / std::max<Index>(columns, 1)), [&](Index begin, Index end) {
     real* to = y.data() + begin * columns;
     for (Index r = begin; r < end; ++r, to += columns)
       for (Index c = 0; c < columns; ++c) to[c] += row[c];
@@ -66,7 +65,7 @@ double ordered_square_sum(const Tensor& x) {
 Tensor sum_rows(const Tensor& x) {
   const Index columns = x.columns();
   const real* const values = x.data();
-  return sum_columns(columns ? x.size() / columns : 0, columns, [=](Index r, Index c) { return values[r * columns + c]; });
+  return sum_columns(x.row_count(), columns, [=](Index r, Index c) { return values[r * columns + c]; });
 }
 
 }  // namespace tandem

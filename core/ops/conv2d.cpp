@@ -25,8 +25,8 @@ ConvShape conv_shape(const Shape& x, const Shape& W, const Window& window) {
 // Convolution is linear in x and in W, so each gradient is one more convolution-like sum with the other factor.
 Variable conv2d(const Variable& x, const Variable& W, const Variable& b, Window window) {
   const ConvShape s = conv_shape(x.shape(), W.shape(), window);
-  require(!b.defined() || b.shape() == Shape{s.out_channels}, "conv2d: W is {} but b is {}; expected b [{}]", W.shape(), b.shape(),
-          s.out_channels);
+  if (b.defined())
+    require(b.shape() == Shape{s.out_channels}, "conv2d: W is {} but b is {}; expected b [{}]", W.shape(), b.shape(), s.out_channels);
   Tensor y({s.images, s.out_height(), s.out_width(), s.out_channels});
   conv_forward(s, x.value().data(), W.value().data(), b.defined() ? b.value().data() : nullptr, y.data());
 

@@ -19,9 +19,9 @@ void check(const Variable& x, const Variable& gamma, const Variable& beta) {
 
 // y = a x + b, column by column
 Tensor affine(const Tensor& x, const Tensor& a, const Tensor& b) {
-  const Index c = x.columns(), rows = c ? x.size() / c : 0;
+  const Index c = x.columns();
   Tensor y(x.shape());
-  for_blocks(rows, reduction_rows, [&, in = x.data(), out = y.data(), pa = a.data(), pb = b.data()](Index begin, Index end) {
+  for_blocks(x.row_count(), reduction_rows, [&, in = x.data(), out = y.data(), pa = a.data(), pb = b.data()](Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
       for (Index j = 0; j < c; ++j) out[r * c + j] = pa[j] * in[r * c + j] + pb[j];
   });
@@ -49,9 +49,25 @@ struct Sums {
     if (bias.defined()) return;
     bias = sum_rows(dy);
     const Index c = x.columns();
-    slope = sum_columns(x.size() / c, c, [c, d = dy.data(), v = x.data(), m = mean.data(), s = inverse.data()](Index r, Index j) {
+    slope = sum_columns(x.row_count(), c, [c, d = dy.data(), v = x.data(), m = mean.data(), s = inverse.data()](Index r, Index j) {
       return d[r * c + j] * ((v[r * c + j] - m[j]) * s[j]);
     });
+  }
+
+  // gamma / deviation (dy - bias / n - x^ slope / n)  =  k (dy - u - w (x - mean))  with one k, u, w per channel
+  Tensor input_gradient(const Tensor& dy, const Tensor& gamma) {
+    compute(dy);
+    const Index c = x.columns(), n = x.row_count();
+    const auto share = [n](real total) { return total / static_cast<real>(n); };
+    const Tensor k = map(gamma, inverse, [](real g, real s) { return g * s; }), u = map(bias, share);
+    const Tensor w = map(map(slope, share), inverse, [](real t, real s) { return t * s; });
+    Tensor dx(x.shape());
+    for_blocks(n, reduction_rows, [=, d = dy.data(), v = x.data(), m = mean.data(), out = dx.data(), pk = k.data(), pu = u.data(),
+                                   pw = w.data()](Index begin, Index end) {
+      for (Index r = begin; r < end; ++r)
+        for (Index j = 0; j < c; ++j) out[r * c + j] = pk[j] * (d[r * c + j] - pu[j] - pw[j] * (v[r * c + j] - m[j]));
+    });
+    return dx;
   }
 };
 
@@ -60,7 +76,7 @@ struct Sums {
 // dbeta = sum dy      dgamma = sum dy x^      dx = gamma / deviation (dy - dbeta / n - x^ dgamma / n)
 Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon, BatchStatistics* statistics) {
   check(x, gamma, beta);
-  const Index c = x.value().columns(), n = c ? x.value().size() / c : 0;
+  const Index c = x.value().columns(), n = x.value().row_count();
   require(n > 1, "batch_norm: x is {}, so each channel has {} value(s); a variance needs at least 2", x.shape(), n);
   const auto share = [n](real total) { return total / static_cast<real>(n); };
   const Tensor mean = map(sum_rows(x.value()), share);
@@ -73,22 +89,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
 
   const auto sums = std::make_shared<Sums>(Sums{x.value(), mean, inverse});
   return record("batch_norm", normalised(x.value(), mean, inverse, gamma.value(), beta.value()), {
-      {x, [sums, gamma = gamma.value(), share](const Tensor& dy) {
-         sums->compute(dy);
-         const auto& [x, mean, inverse, bias, slope] = *sums;
-         const Index c = x.columns();
-         Tensor dx(x.shape());
-         // dx = k (dy - u - w (x - mean)) with one k, u, w per channel
-         const Tensor k = map(gamma, inverse, [](real g, real s) { return g * s; }), u = map(bias, share);
-         const Tensor w = map(map(slope, share), inverse, [](real t, real s) { return t * s; });
-         for_blocks(x.size() / c, reduction_rows, [=, d = dy.data(), v = x.data(), m = mean.data(), out = dx.data(),
-                                                   pk = k.data(), pu = u.data(), pw = w.data()](Index begin, Index end) {
-           for (Index r = begin; r < end; ++r)
-             for (Index j = 0; j < c; ++j)
-               out[r * c + j] = pk[j] * (d[r * c + j] - pu[j] - pw[j] * (v[r * c + j] - m[j]));
-         });
-         return dx;
-       }},
+      {x, [sums, gamma = gamma.value()](const Tensor& dy) { return sums->input_gradient(dy, gamma); }},
       {gamma, [sums](const Tensor& dy) { sums->compute(dy); return sums->slope; }},
       {beta, [sums](const Tensor& dy) { sums->compute(dy); return sums->bias; }},
   });
