@@ -51,8 +51,8 @@ Split stratified_split(std::span<const std::int32_t> labels, const std::vector<s
     const Counts counts = apportion(n, fractions);
     for (std::size_t part = 0; part < 3; ++part)
       require(counts[part] > 0 || fractions[part] == 0,
-              "split: class '{}' has {} samples, too few for parts of {}, {} and {} (they would get {})", classes[label], n,
-              f.train, f.validation, f.test, fmt::join(counts, ", "));
+              "split: class '{}' has {} samples, too few for parts of {}, {} and {} (they would get {}, {}, {})",
+              classes[label], n, f.train, f.validation, f.test, counts[0], counts[1], counts[2]);
 
     const std::vector<std::int64_t> order = permutation(n, Random(seed, mix(hash("split"), label)));
     auto next = order.begin();
