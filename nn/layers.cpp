@@ -1,0 +1,76 @@
+#include "nn/layers.hpp"
+
+namespace tandem {
+
+Linear::Linear(Index in, Index out, Initialiser init)
+    : weight_(add_parameter("weight", {out, in}, std::move(init))), bias_(add_parameter("bias", {out}, constant_init(0))) {}
+
+Variable Linear::forward(const Variable& x, const Context&) { return linear(x, weight_, bias_); }
+
+Conv2d::Conv2d(Index in, Index out, ConvOptions options, Initialiser init)
+    : options_(options), weight_(add_parameter("weight", {options.kernel, options.kernel, in, out}, std::move(init))) {
+  if (options.bias) bias_ = add_parameter("bias", {out}, constant_init(0));
+}
+
+Variable Conv2d::forward(const Variable& x, const Context&) {
+  return conv2d(x, weight_, bias_, Window::square(options_.kernel, options_.stride, options_.pad));
+}
+
+BatchNorm::BatchNorm(Index channels, real momentum, real epsilon)
+    : channels_(channels),
+      momentum_(momentum),
+      epsilon_(epsilon),
+      gamma_(add_parameter("gamma", {channels}, constant_init(1))),
+      beta_(add_parameter("beta", {channels}, constant_init(0))),
+      running_mean_(add_buffer("running_mean", Tensor::zeros({channels}))),
+      running_variance_(add_buffer("running_variance", Tensor::full({channels}, 1))) {}
+
+Variable BatchNorm::forward(const Variable& x, const Context& context) {
+  if (!context.training) return normalise(x, running_mean_, running_variance_, gamma_, beta_, epsilon_);
+  return batch_norm(x, gamma_, beta_, epsilon_, &latest_);
+}
+
+Index BatchNorm::statistics_size() const { return 2 * channels_ + 1; }
+
+void BatchNorm::take_statistics(std::span<real> part) {
+  const auto rows = static_cast<real>(latest_.rows);
+  for (Index c = 0; c < channels_; ++c) {
+    const auto at = static_cast<std::size_t>(c);
+    part[at] = rows * latest_.mean[c];
+    // The unbiased estimate, with 1/(n-1): the running value shall stand for all images, not for this sample.
+    part[at + static_cast<std::size_t>(channels_)] = rows * latest_.variance[c] * (rows / (rows - 1));
+  }
+  part.back() = rows;
+}
+
+void BatchNorm::commit_statistics(std::span<const real> sum) {
+  const real rows = sum.back();
+  if (rows == 0) return;
+  for (Index c = 0; c < channels_; ++c) {
+    const auto at = static_cast<std::size_t>(c);
+    const auto blend = [&](real& running, real total) { running += momentum_ * (total / rows - running); };
+    blend(running_mean_[c], sum[at]);
+    blend(running_variance_[c], sum[at + static_cast<std::size_t>(channels_)]);
+  }
+}
+
+Variable Dropout::forward(const Variable& x, const Context& context) {
+  if (!context.training || probability_ == 0) return x;
+  std::vector<std::uint64_t> streams;
+  for (const std::int64_t sample : context.samples)
+    streams.push_back(mix(hash(path()), static_cast<std::uint64_t>(sample), static_cast<std::uint64_t>(context.step)));
+  return dropout(x, probability_, context.seed, streams);
+}
+
+Variable Sequential::forward(const Variable& x, const Context& context) {
+  Variable y = x;
+  for (const auto& layer : children()) y = layer->forward(y, context);
+  return y;
+}
+
+Sequential& Sequential::append(std::string name, std::shared_ptr<Module> layer) {
+  add_child(std::move(name), std::move(layer));
+  return *this;
+}
+
+}  // namespace tandem

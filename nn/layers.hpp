@@ -1,0 +1,111 @@
+// Layers: operations of core/ops.hpp together with the parameters they need. Images are [n,h,w,c].
+#pragma once
+
+#include <utility>
+
+#include "core/ops.hpp"
+#include "nn/init.hpp"
+#include "nn/module.hpp"
+
+namespace tandem {
+
+// x W^T + b      x [n,in] -> [n,out]
+class Linear : public Module {
+ public:
+  Linear(Index in, Index out, Initialiser init = he_normal());
+  Variable forward(const Variable& x, const Context& context) override;
+
+ private:
+  Variable weight_, bias_;
+};
+
+// A window of learnt weights slides over the image.      x [n,h,w,in] -> [n,h',w',out]
+struct ConvOptions {
+  Index kernel = 3, stride = 1, pad = 1;
+  bool bias = true;  // needless before batch normalisation, which subtracts the mean anyway
+};
+class Conv2d : public Module {
+ public:
+  Conv2d(Index in, Index out, ConvOptions options = {}, Initialiser init = he_normal());
+  Variable forward(const Variable& x, const Context& context) override;
+
+ private:
+  ConvOptions options_;
+  Variable weight_, bias_;
+};
+
+// Training: normalises each channel by the statistics of the micro-batch. Evaluation: by running statistics,
+//   running = (1 - momentum) running + momentum (statistics of the step),
+// where the step's statistics are the means over its micro-batches (on all ranks), weighted by their rows. They are committed
+// once a step, so that the result depends on M but neither on the ranks nor on recomputation.
+class BatchNorm : public Module {
+ public:
+  explicit BatchNorm(Index channels, real momentum = real(0.1), real epsilon = real(1e-5));
+  Variable forward(const Variable& x, const Context& context) override;
+
+  Index statistics_size() const override;
+  void take_statistics(std::span<real> part) override;          // [rows mean, rows variance, rows]
+  void commit_statistics(std::span<const real> sum) override;
+
+ private:
+  Index channels_;
+  real momentum_, epsilon_;
+  Variable gamma_, beta_;
+  Tensor running_mean_, running_variance_;
+  BatchStatistics latest_;
+};
+
+class Dropout : public Module {
+ public:
+  explicit Dropout(double probability) : probability_(probability) {}
+  Variable forward(const Variable& x, const Context& context) override;
+
+ private:
+  double probability_;
+};
+
+// An operation without parameters as a layer.
+class Function : public Module {
+ public:
+  using Op = std::function<Variable(const Variable&)>;
+  explicit Function(Op op) : op_(std::move(op)) {}
+  Variable forward(const Variable& x, const Context&) override { return op_(x); }
+
+ private:
+  Op op_;
+};
+struct Relu : Function { Relu() : Function(relu) {} };
+struct LeakyRelu : Function { explicit LeakyRelu(real slope = real(0.01)) : Function([=](const Variable& x) { return leaky_relu(x, slope); }) {} };
+struct Sigmoid : Function { Sigmoid() : Function(sigmoid) {} };
+struct Tanh : Function { Tanh() : Function([](const Variable& x) { return tanh(x); }) {} };
+struct Flatten : Function { Flatten() : Function(flatten) {} };
+struct MaxPool : Function { explicit MaxPool(Window window) : Function([=](const Variable& x) { return max_pool(x, window); }) {} };
+struct AveragePool : Function { explicit AveragePool(Window window) : Function([=](const Variable& x) { return average_pool(x, window); }) {} };
+struct GlobalAveragePool : Function { GlobalAveragePool() : Function(global_average_pool) {} };
+
+// One after the other.
+class Sequential : public Module {
+ public:
+  Variable forward(const Variable& x, const Context& context) override;
+
+  // Appends a layer under its number or a name of its own; returns *this, so that calls chain.
+  template <class Layer, class... Args>
+  Sequential& add(Args&&... args) {
+    return add_named<Layer>(std::to_string(children().size()), std::forward<Args>(args)...);
+  }
+  template <class Layer, class... Args>
+  Sequential& add_named(std::string name, Args&&... args) {
+    return append(std::move(name), std::make_shared<Layer>(std::forward<Args>(args)...));
+  }
+  Sequential& append(std::string name, std::shared_ptr<Module> layer);
+  std::size_t size() const { return children().size(); }
+};
+
+// y = x + body(x): the gradient reaches x also past the body. He et al., "Deep Residual Learning", CVPR 2016.
+class Residual : public Module {
+ public:
+  explicit Residual(std::shared_ptr<Module> body) { add_child("body", std::move(body)); }
+  Variable forward(const Variable& x, const Context& context) override { return x + children()[0]->forward(x, context); }
+};
+
+}  // namespace tandem

@@ -1,0 +1,94 @@
+#include "nn/optimizer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/kernels/elementwise.hpp"
+
+namespace tandem {
+
+void Optimizer::step(double learning_rate) {
+  ++steps_;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    Parameter& p = parameters_[i];
+    require(p.variable.gradient().defined(), "optimizer: parameter '{}' has no gradient", p.name);
+    update(i, p.variable.value(), p.variable.gradient(), static_cast<real>(learning_rate), p.variable.shape().rank() >= 2);
+  }
+}
+
+std::vector<Tensor> Optimizer::add_state(const std::string& name) {
+  std::vector<Tensor> tensors;
+  for (const Parameter& p : parameters_) {
+    tensors.push_back(Tensor::zeros(p.variable.shape()));
+    state_.push_back({name + "." + p.name, tensors.back()});
+  }
+  return tensors;
+}
+
+Sgd::Sgd(std::vector<Parameter> parameters, Options options) : Optimizer(std::move(parameters)), options_(options) {
+  if (options.momentum != 0) velocity_ = add_state("momentum");
+}
+
+void Sgd::update(std::size_t i, Tensor& w, const Tensor& g, real rate, bool decays) {
+  const real m = options_.momentum, decay = decays ? options_.weight_decay : 0;
+  const bool nesterov = options_.nesterov;
+  real* const velocity = velocity_.empty() ? nullptr : velocity_[i].data();
+  for_blocks(w.size(), elementwise_block, [=, w = w.data(), g = g.data()](Index begin, Index end) {
+    if (!velocity) {
+      for (Index j = begin; j < end; ++j) w[j] -= rate * (g[j] + decay * w[j]);
+      return;
+    }
+    for (Index j = begin; j < end; ++j) {
+      const real slope = g[j] + decay * w[j];
+      const real v = velocity[j] = m * velocity[j] + slope;
+      w[j] -= rate * (nesterov ? slope + m * v : v);
+    }
+  });
+}
+
+Adam::Adam(std::vector<Parameter> parameters, Options options)
+    : Optimizer(std::move(parameters)), options_(options), mean_(add_state("mean")), square_(add_state("square")) {}
+
+void Adam::update(std::size_t i, Tensor& w, const Tensor& g, real rate, bool decays) {
+  const auto t = static_cast<double>(steps_);
+  const real b1 = static_cast<real>(options_.beta1), b2 = static_cast<real>(options_.beta2);
+  const real unbias1 = static_cast<real>(1 / (1 - std::pow(options_.beta1, t)));
+  const real unbias2 = static_cast<real>(1 / (1 - std::pow(options_.beta2, t)));
+  const real epsilon = static_cast<real>(options_.epsilon), decay = decays ? options_.weight_decay : 0;
+  const real added = options_.decoupled ? 0 : decay, shrink = options_.decoupled ? 1 - rate * decay : 1;
+  for_blocks(w.size(), elementwise_block,
+             [=, w = w.data(), g = g.data(), mean = mean_[i].data(), square = square_[i].data()](Index begin, Index end) {
+    for (Index j = begin; j < end; ++j) {
+      const real slope = g[j] + added * w[j];
+      mean[j] = b1 * mean[j] + (1 - b1) * slope;
+      square[j] = b2 * square[j] + (1 - b2) * slope * slope;
+      w[j] = shrink * w[j] - rate * (mean[j] * unbias1) / (std::sqrt(square[j] * unbias2) + epsilon);
+    }
+  });
+}
+
+std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Parameter> parameters, real weight_decay) {
+  if (name == "sgd")
+    return std::make_unique<Sgd>(std::move(parameters),
+                                 Sgd::Options{.momentum = real(0.9), .weight_decay = weight_decay, .nesterov = true});
+  if (name == "adam" || name == "adamw")
+    return std::make_unique<Adam>(std::move(parameters),
+                                  Adam::Options{.weight_decay = weight_decay, .decoupled = name == "adamw"});
+  throw UsageError(fmt::format("there is no optimizer '{}'; there are sgd, adam and adamw", name));
+}
+
+double clip_gradients(const std::vector<Parameter>& parameters, double limit) {
+  std::vector<Parameter> sorted = parameters;
+  std::ranges::sort(sorted, {}, &Parameter::name);
+  double squares = 0;
+  for (const Parameter& p : sorted) squares += ordered_square_sum(p.variable.gradient());
+  const double norm = std::sqrt(squares);
+  if (norm > limit)
+    for (Parameter& p : sorted) {
+      Tensor gradient = p.variable.gradient();
+      scale_by(gradient, static_cast<real>(limit / norm));
+    }
+  return norm;
+}
+
+}  // namespace tandem
