@@ -1,0 +1,85 @@
+// The training loop's body: one optimiser step over one global batch, on any number of ranks.
+//
+//   for each of my micro-batches:       forward, backward; each gradient joins its parameter's fixed tree (pairwise_sum.hpp)
+//   during the last one's backward:     a parameter's sum is complete, its bucket starts the allreduce (gradient_buckets.hpp)
+//   then:                               wait; divide once by the sum of weights; clip; update
+//
+// Serial training is the same code on one rank: there is no second loop that could drift apart.
+//
+// The gradient is   g = (sum over ranks and samples of grad loss_i) / (sum over ranks and samples of weight_i),
+// never a mean of means, so that uneven shards, ignored labels and class weights count right. Loss, weights and the statistics of
+// batch normalisation travel in the same reduction as the gradients.
+//
+// Same bits: for given M, batch size and seed, the weights after any number of steps are equal on 1, 2, 4, ... ranks (powers of
+// two that divide M) and on any number of threads.
+#pragma once
+
+#include <functional>
+#include <unordered_map>
+
+#include "nn/data.hpp"
+#include "nn/optimizer.hpp"
+#include "parallel/data/gradient_buckets.hpp"
+
+namespace tandem {
+
+// What a loss says of one micro-batch: the sum over its samples, what to divide by, and how many were right.
+struct LossPart {
+  Variable sum;
+  real weight = 0;
+  real correct = 0;
+};
+using Loss = std::function<LossPart(const Variable& output, std::span<const std::int32_t> labels)>;
+
+// Cross-entropy with label smoothing on logits [n,k].
+Loss classification_loss(real smoothing = 0);
+
+struct StepResult {
+  double loss = 0, weight = 0, correct = 0;  // sums over the global batch; loss / weight is the mean
+  double gradient_norm = 0;                  // before clipping; 0 when clipping is off
+};
+
+class Trainer {
+ public:
+  struct Options {
+    std::int64_t micro_batches = 8;             // M
+    std::uint64_t seed = 1;
+    double clip = 0;                            // largest global gradient norm; 0: no clipping
+    GradientBuckets::Options buckets = {};
+  };
+
+  // All must outlive the trainer. Copies rank 0's parameters and buffers to all ranks. Collective.
+  // UsageError if there are more ranks than micro-batches: some rank would never have work.
+  Trainer(Module& model, Optimizer& optimizer, Loss loss, const Communicator& comm, Options options);
+
+  Range my_micro_batches() const { return mine_; }   // what the Loader should give this rank
+  bool same_bits_as_serial() const;                  // whether the promise above covers this number of ranks and algorithm
+
+  // One step on this rank's share of a batch. Throws the same Error on every rank when the loss is not finite.
+  StepResult step(const Batch& batch, double learning_rate);
+
+  // Seconds in which this rank waited for others' gradients: communication that overlap did not hide.
+  double waited() const { return waited_; }
+  const GradientBuckets& buckets() const { return buckets_; }
+
+ private:
+  std::vector<Shape> slot_shapes() const;
+  void run_micro_batch(const Batch& batch, Range rows);
+  void add(std::size_t slot, Tensor part);
+
+  Module& model_;
+  Optimizer& optimizer_;
+  Loss loss_;
+  const Communicator& comm_;
+  Options options_;
+  Range mine_;
+  std::vector<Parameter> parameters_;
+  std::vector<Module*> with_statistics_;
+  std::unordered_map<Variable, std::size_t> slot_of_;
+  std::size_t totals_slot_;                          // after the parameters: loss, weight, correct, statistics
+  GradientBuckets buckets_;
+  std::vector<PairwiseSum> sums_;                    // by slot, of the step that runs
+  double waited_ = 0;
+};
+
+}  // namespace tandem
