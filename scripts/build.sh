@@ -3,12 +3,15 @@
 
 # Splits a leading --preset NAME off the arguments; the others become ${rest[@]}.
 take_preset() {
-  local known
   case ${1:-} in
     --preset) preset=${2:-}; shift; shift || true ;;
     --preset=*) preset=${1#*=}; shift ;;
   esac
   rest=("$@")
+  check_preset
+}
+check_preset() {
+  local known
   known=$(sed -n 's/.*"binaryDir": "build\/\(.*\)".*/\1/p' "$root/CMakePresets.json")
   grep -qx -- "$preset" <<<"$known" || misuse "no preset '$preset'; there are: ${known//$'\n'/ }"
 }

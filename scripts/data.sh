@@ -75,8 +75,8 @@ download() {
     answer=$(curl "$meter" -fL -C - -o "$2" --connect-timeout 30 --speed-time 60 --speed-limit 1 \
                   -w '%{http_code} %{errormsg}' "$1") || code=$?
     case $code:${answer%% *} in
+      *:416 | 33:*) rm -f "$2"; ((before)) && continue ;;   # nothing to append to, says the server: start again
       0:*) return ;;
-      22:416 | 33:*) rm -f "$2"; ((before)) && continue ;;  # nothing to append to, says the server: start again
       23:*) rm -f "$2"; no_room "$2" ;;
     esac
     (($(size "$2") > before)) && sleep 1 && continue        # the line broke

@@ -35,6 +35,7 @@ do_run() {
   [[ $ranks =~ ^[1-9][0-9]*$ ]] || misuse "run: -n is '$ranks'; expected a number of ranks, 1 or more"
   [[ $threads =~ ^([1-9][0-9]*)?$ ]] || misuse "run: --threads is '$threads'; expected 1 or more"
   (($#)) || misuse "run: which program?  tandem run --help"
+  check_preset
   find_program "$1"; shift
 
   host_count=$(tr , '\n' <<<"$hosts" | sed 's/:.*//' | sort -u | wc -l)
