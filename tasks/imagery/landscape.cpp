@@ -54,9 +54,10 @@ Cells voronoi(Random& random, const CellShape& shape) {
   const int u_half = static_cast<int>(reach * u_scale) + 3, v_half = static_cast<int>(reach * v_scale) + 3;
   const int columns = 2 * u_half, rows = 2 * v_half;
   std::vector<Point> seeds(static_cast<std::size_t>(columns * rows));
+  const auto spot = [&] { return 0.5f + shape.disorder * between(random, -0.5, 0.5); };
   for (int i = 0; i < columns * rows; ++i)
-    seeds[static_cast<std::size_t>(i)] = {static_cast<float>(i % columns) + between(random, 0.1, 0.9),
-                                          static_cast<float>(i / columns) + between(random, 0.1, 0.9)};
+    seeds[static_cast<std::size_t>(i)] = {static_cast<float>(i % columns) + spot(),
+                                          static_cast<float>(i / columns) + spot()};
   const Point shift = {between(random, 0, 1), between(random, 0, 1)};
   const bool warped = shape.warp > 0;
   const Field warp_x = warped ? fractal_noise(random, 24, 3) : Field{};

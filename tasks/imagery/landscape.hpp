@@ -60,9 +60,10 @@ struct Cells {
   int count = 0;
 };
 struct CellShape {
-  float size;         // mean diameter, pixels
-  float stretch = 1;  // cells are `stretch` squared times longer than wide
-  float warp = 0;     // edges wander by about this many pixels
+  float size;          // mean diameter, pixels
+  float stretch = 1;   // cells are `stretch` squared times longer than wide
+  float warp = 0;      // edges wander by about this many pixels
+  float disorder = 1;  // 0: a grid of equal rectangles, 1: seeds anywhere in their squares
 };
 Cells voronoi(Random& random, const CellShape& shape);
 

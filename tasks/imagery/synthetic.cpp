@@ -13,9 +13,9 @@ using namespace landscape;
 
 // Typical surface reflectances (red, green, blue), measured on Sentinel-2 scenes of coast, farmland and forest.
 constexpr Colour water{.041f, .065f, .061f}, mud{.090f, .097f, .075f}, crop{.032f, .057f, .042f},
-    forest{.029f, .050f, .019f}, grass{.094f, .099f, .074f}, soil{.145f, .124f, .098f}, red_soil{.230f, .130f, .080f},
-    sand{.300f, .250f, .190f}, asphalt{.125f, .120f, .115f}, roof{.240f, .200f, .156f}, tile_roof{.260f, .150f, .110f},
-    white_roof{.400f, .400f, .400f}, shadow{.020f, .025f, .030f};
+    young_crop{.038f, .082f, .030f}, forest{.029f, .050f, .019f}, grass{.094f, .099f, .074f}, soil{.145f, .124f, .098f},
+    red_soil{.230f, .130f, .080f}, sand{.300f, .250f, .190f}, asphalt{.125f, .120f, .115f}, roof{.240f, .200f, .156f},
+    tile_roof{.260f, .150f, .110f}, white_roof{.400f, .400f, .400f}, shadow{.020f, .025f, .030f};
 
 // One brightness per object, shared by all bands: exp(N(0, spread^2)).
 Colour vary(Random& random, Colour colour, double spread) {
@@ -42,7 +42,9 @@ void paint(Canvas& canvas, const Field& distance, float half_width, Colour colou
 // A field is green or bare; `green` is the share of green ones, which the season sets for the whole tile.
 Colour field_colour(Random& random, float green) {
   const bool growing = chance(random, green);
-  const Colour colour = growing ? blend(crop, grass, between(random, 0, 1)) : blend(soil, red_soil, between(random, 0, 0.8));
+  const Colour sown = blend(crop, young_crop, between(random, 0, 1));
+  const Colour colour =
+      growing ? blend(sown, grass, between(random, 0, 0.8)) : blend(soil, red_soil, between(random, 0, 0.7));
   return vary(random, blend(colour, growing ? soil : grass, between(random, 0, 0.4)), 0.18);
 }
 
@@ -78,19 +80,27 @@ void paint_fields(Canvas& canvas, Random& random, const CellShape& shape, float 
     const Colour inside = (1 + parcel.contrast * stripes) * parcel.colour;
     canvas(x, y) = blend(inside, edge, parcel.edge * coverage(edge_width - cells.border(x, y)));
   });
-  modulate(canvas, fractal_noise(random, 20, 4), 0.05f);
+  modulate(canvas, fractal_noise(random, 24, 5), 0.06f);
 }
 
 void annual_crop(Canvas& canvas, Random& random) {
   const float green = between(random, 0, 1);
-  paint_fields(canvas, random, {.size = between(random, 22, 48), .stretch = between(random, 1, 1.4), .warp = 0.4f}, green,
-               {.contrast = 0.05f, .shortest = 3, .longest = 9}, vary(random, blend(soil, sand, 0.3f), 0.2), 0.4f);
+  paint_fields(canvas, random,
+               {.size = between(random, 20, 48),
+                .stretch = between(random, 1, 1.5),
+                .warp = 0.3f,
+                .disorder = between(random, 0.2, 0.8)},
+               green, {.contrast = 0.05f, .shortest = 3, .longest = 9}, vary(random, blend(soil, sand, 0.3f), 0.2), 0.4f);
 }
 
 void permanent_crop(Canvas& canvas, Random& random) {
   const float green = between(random, 0, 1);
-  paint_fields(canvas, random, {.size = between(random, 11, 24), .stretch = between(random, 1, 1.5), .warp = 0.6f}, green,
-               {.contrast = between(random, 0.15, 0.35), .shortest = 2.5f, .longest = 4.5f},
+  paint_fields(canvas, random,
+               {.size = between(random, 11, 24),
+                .stretch = between(random, 1, 1.6),
+                .warp = 0.4f,
+                .disorder = between(random, 0.15, 0.7)},
+               green, {.contrast = between(random, 0.1, 0.28), .shortest = 2.5f, .longest = 4.2f},
                vary(random, blend(soil, sand, 0.5f), 0.2), 0.6f);
 }
 
@@ -109,31 +119,35 @@ void trees(Canvas& canvas, Random& random, int count, double largest) {
 void pasture(Canvas& canvas, Random& random) {
   const float green = between(random, 0.85, 1);
   paint_fields(canvas, random,
-               {.size = between(random, 16, 34), .stretch = between(random, 1, 1.3), .warp = between(random, 0.5, 3)}, green,
-               {.contrast = 0.02f, .shortest = 4, .longest = 9}, vary(random, forest, 0.1), between(random, 0.4, 1));
+               {.size = between(random, 16, 34),
+                .stretch = between(random, 1, 1.3),
+                .warp = between(random, 0.5, 3),
+                .disorder = between(random, 0.4, 0.9)},
+               green, {.contrast = 0.02f, .shortest = 4, .longest = 9}, vary(random, forest, 0.1), between(random, 0.4, 1));
   modulate(canvas, fractal_noise(random, 32, 4), 0.08f);
   trees(canvas, random, static_cast<int>(random.below(12)), 2.2);
 }
 
 void woods(Canvas& canvas, Random& random) {
-  fill(canvas, vary(random, blend(forest, crop, between(random, 0, 0.8)), 0.15));
+  fill(canvas, vary(random, blend(forest, crop, between(random, 0, 0.5)), 0.15));
   modulate(canvas, fractal_noise(random, 40, 3), between(random, 0.04, 0.12));
   modulate(canvas, fractal_noise(random, 3, 2), 0.07f);  // crowns and their shadows
 }
 
 // No fields: two kinds of cover run into each other, with shrubs on top.
 void herbs(Canvas& canvas, Random& random) {
-  const Colour low = vary(random, blend(grass, crop, between(random, 0, 0.8)), 0.15);
-  const Colour high = vary(random, blend(soil, red_soil, between(random, 0, 0.7)), 0.15);
+  const Colour low = vary(random, blend(grass, blend(crop, young_crop, 0.5f), between(random, 0, 0.8)), 0.15);
+  const Colour high = vary(random, blend(soil, red_soil, between(random, 0, 0.6)), 0.15);
   const float balance = between(random, -0.2, 1.1);
-  const Field patches = fractal_noise(random, between(random, 14, 40), 5);
-  const Field shrubs = fractal_noise(random, between(random, 3, 6), 2);
-  const float dense = between(random, 0.6, 2);
+  const Field patches = fractal_noise(random, between(random, 20, 50), 6);
+  const Field shrubs = fractal_noise(random, between(random, 2, 4), 2), thicket = fractal_noise(random, 24, 3);
+  const float dense = between(random, 0.2, 1.6);
   for_pixels([&](int x, int y) {
-    const Colour ground = blend(low, high, std::clamp(balance + 0.3f * patches(x, y), 0.0f, 1.0f));
-    canvas(x, y) = blend(ground, forest, 0.7f * coverage(2 * (shrubs(x, y) - dense)));
+    const Colour ground = blend(low, high, std::clamp(balance + 0.35f * patches(x, y), 0.0f, 1.0f));
+    const float shrub = coverage(shrubs(x, y) + 0.5f * thicket(x, y) - dense);
+    canvas(x, y) = blend(ground, forest, 0.6f * shrub);
   });
-  modulate(canvas, fractal_noise(random, 12, 4), 0.09f);
+  modulate(canvas, fractal_noise(random, 16, 5), between(random, 0.06, 0.16));
 }
 
 // What lies beside a road or a river.
@@ -193,14 +207,16 @@ void river(Canvas& canvas, Random& random) {
 
 void industrial(Canvas& canvas, Random& random) {
   fill(canvas, vary(random, blend(asphalt, grass, between(random, 0, 0.7)), 0.15));
-  modulate(canvas, fractal_noise(random, 16, 4), 0.15f);
+  modulate(canvas, fractal_noise(random, 16, 5), 0.2f);
   const float angle = between(random, 0, std::numbers::pi);
   paint(canvas, distance_to(meander(random, 0.02f), 3), between(random, 0.6, 1.2), asphalt);
-  const int halls = 6 + static_cast<int>(random.below(14));
+  const int halls = 12 + static_cast<int>(random.below(24));
+  const double largest = random.uniform(3, 10);
   for (int i = 0; i < halls; ++i) {
     const Point centre = {between(random, 0, side), between(random, 0, side)};
-    const Colour colour = vary(random, blend(roof, white_roof, between(random, 0, 1)), 0.25);
-    building(canvas, random_box(random, centre, angle, 2, 9), colour, between(random, 0.8, 2));
+    const Colour colour =
+        vary(random, blend(blend(asphalt, roof, between(random, 0, 1)), white_roof, between(random, 0, 0.8)), 0.25);
+    building(canvas, random_box(random, centre, angle, 1, largest), colour, between(random, 0.8, 2));
   }
   trees(canvas, random, static_cast<int>(random.below(16)), 2);
 }
@@ -211,7 +227,7 @@ void residential(Canvas& canvas, Random& random) {
   modulate(canvas, fractal_noise(random, 10, 4), 0.15f);
   trees(canvas, random, 30 + static_cast<int>(random.below(90)), 1.3);
   const float angle = between(random, 0, std::numbers::pi), along = std::cos(angle), across = std::sin(angle);
-  const float block = between(random, 7, 12), spacing = between(random, 2.8, 4.2), built = between(random, 0.6, 0.95);
+  const float block = between(random, 7, 12), spacing = between(random, 2.2, 3.6), built = between(random, 0.5, 0.9);
   const Colour roofs = blend(roof, tile_roof, between(random, 0, 1));
   const Field bent = fractal_noise(random, 50, 1);
   const float bend = between(random, 0, 3);
@@ -224,12 +240,12 @@ void residential(Canvas& canvas, Random& random) {
   for (float v = -48; v < 48; v += block) {
     Line street;
     for (float u = -48; u <= 48; u += 4) street.push_back(place(u, v));
-    paint(canvas, distance_to(street, 2), 0.45f, asphalt, 0.8f);
+    paint(canvas, distance_to(street, 2), 0.5f, roof, between(random, 0.2, 0.8));
     for (const float beside : {-0.25f, 0.25f}) {
       for (float u = -48; u < 48; u += spacing) {
         if (!chance(random, built)) continue;
-        const Point centre = place(u + between(random, -0.4, 0.4), v + beside * block);
-        building(canvas, random_box(random, centre, angle, 0.7, 1.4), vary(random, roofs, 0.25), 0.7f);
+        const Point centre = place(u + between(random, -0.8, 0.8), v + beside * block + between(random, -0.8, 0.8));
+        building(canvas, random_box(random, centre, angle, 0.6, 1.6), vary(random, roofs, 0.3), 0.6f);
       }
     }
   }
@@ -267,7 +283,7 @@ void herbaceous(Canvas& canvas, Random& random) {
 // Top of atmosphere = light scattered by the air + transmission * surface; the air scatters blue most. Then the optics blur
 // a little, and 0.28 becomes 255, with an error of about one step.
 Image photograph(const Canvas& canvas, Random& random) {
-  const float haze = between(random, 0.7, 1.5), light = static_cast<float>(std::exp(0.12 * random.normal()));
+  const float haze = between(random, 0.7, 1.3), light = static_cast<float>(std::exp(0.12 * random.normal() - 0.08));
   const std::array scattered = {0.015f * haze, 0.030f * haze, 0.058f * haze};
   const std::array gain = {0.92f * light * between(random, 0.96, 1.04), 0.88f * light,
                            0.84f * light * between(random, 0.96, 1.04)};
