@@ -51,8 +51,11 @@ struct Traffic {
 };
 
 // An allreduce under way, for overlap with computation. Open MPI has no progress thread, so somebody has to call progress()
-// between other work; the trainer does after each layer's gradient. Several may be under way at once if every rank starts them
-// in the same order. The values belong to the operation until it is done, and it must be done before it is destroyed.
+// between other work; the trainer does after each layer's gradient.
+//
+// Several may be under way at once. Every rank starts them in the same order and waits for them in the same order: wait()
+// steps one operation only, so two ranks that each wait for the operation the other neglects would wait for ever. progress()
+// may be called in any order. The values belong to the operation until it is done, and it must be done before it is destroyed.
 class [[nodiscard]] Allreduce {
  public:
   virtual ~Allreduce() = default;
