@@ -7,7 +7,7 @@
 
 namespace tandem {
 
-// --- Sampler ------------------------------------------------------------------------------------------------------------------
+// --- Sampler --------------------------------------------------------------------------------------------------------------
 
 Sampler::Sampler(std::int64_t samples, std::int64_t batch, std::uint64_t seed, bool shuffle)
     : samples_(samples), batch_(batch), seed_(seed), shuffle_(shuffle) {
@@ -34,7 +34,7 @@ std::vector<std::int64_t> Sampler::batch(std::int64_t step) const {
   return {order_.begin() + begin, order_.begin() + begin + size};
 }
 
-// --- Loader -------------------------------------------------------------------------------------------------------------------
+// --- Loader ---------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -61,8 +61,8 @@ Loader::Loader(const Dataset& data, Sampler sampler, Options options)
           data.size());
   require(ahead >= 1, "loader: {} batches ahead; at least one is needed", ahead);
 
-  // `ahead` batches wait or are being filled, the training loop holds one and takes the next before it drops that. Putting as many
-  // blocks into the pool now makes the number of allocations independent of who is faster.
+  // `ahead` batches wait or are being filled, the training loop holds one and takes the next before it drops that. With as
+  // many blocks in the pool from the start, the number of allocations does not depend on who is faster.
   if (steps > 0) {
     const auto global_size = static_cast<std::int64_t>(sampler_.batch(first_step).size());
     const Shape shape = batch_shape(rows_of(mine, global_size, M).size(), data_.sample_shape());

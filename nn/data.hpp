@@ -1,6 +1,6 @@
-// Data: what a sample is (Dataset), in which order samples come (Sampler), and how they reach the training loop in time (Loader).
+// Data: what a sample is (Dataset), in which order samples come (Sampler), how they reach the training in time (Loader).
 //
-// A global batch of B samples is cut into M contiguous micro-batches; a data-parallel rank r of N runs a contiguous range of them:
+// A global batch of B samples is cut into M contiguous micro-batches; a data-parallel rank r of N runs a contiguous range:
 //
 //   epoch's permutation   | batch 0                         | batch 1 ...
 //   B = 10, M = 4         | 0 1 | 2 3 4 | 5 6 | 7 8 9       |                 micro-batch i is [i B / M, (i+1) B / M)
@@ -39,14 +39,14 @@ class Dataset {
   virtual Shape sample_shape() const = 0;  // of one sample, e.g. [64,64,3]
   virtual int classes() const = 0;
 
-  // Writes samples[i] to x[i] (x is [samples.size(), sample_shape()...]) and its label to labels[i]. Augmentation, if any, draws
-  // from (seed, sample, step) alone. Must be safe to call from several threads. Never called with no samples.
+  // Writes samples[i] to x[i] (x is [samples.size(), sample_shape()...]) and its label to labels[i]. Augmentation, if any,
+  // draws from (seed, sample, step) alone. Must be safe to call from several threads. Never called with no samples.
   virtual void load(std::span<const std::int64_t> samples, std::int64_t step, Tensor& x,
                     std::span<std::int32_t> labels) const = 0;
 };
 
-// The order of samples: a fresh permutation each epoch, keyed by (seed, epoch). Its only state is a cache, so a resumed run needs
-// nothing but the number of the step. A copy costs little; give each thread its own.
+// The order of samples: a fresh permutation each epoch, keyed by (seed, epoch). Its only state is a cache, so a resumed run
+// needs nothing but the number of the step. Give each thread its own copy.
 //
 // Errors: no samples, a batch of less than one.
 class Sampler {
@@ -79,8 +79,8 @@ struct Batch {
 //   loading thread    | load 5 | load 6 |  waits: 2 are ready   | load 7 |
 //   training loop     |      step 4        next() |      step 5        next() |
 //
-// The batches do not depend on timing. An exception of the dataset is rethrown by next() when its batch is due. The destructor
-// waits for the one load under way, not for unread batches.
+// The batches do not depend on timing. An exception of the dataset is rethrown by next() when its batch is due. The
+// destructor waits for the one load under way, not for unread batches.
 class Loader {
  public:
   struct Options {
