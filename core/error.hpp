@@ -10,7 +10,6 @@
 
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 namespace tandem {
 
@@ -24,16 +23,18 @@ struct UsageError : Error {
   using Error::Error;
 };
 
+[[noreturn]] void fail_with(fmt::string_view message, fmt::format_args values);
+
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> message, Args&&... values) {
-  throw Error(fmt::format(message, std::forward<Args>(values)...));
+  fail_with(message, fmt::make_format_args(values...));
 }
 
 // The message is formatted only when the condition fails, so a check costs one branch.
 template <class... Args>
 void require(bool condition, fmt::format_string<Args...> message, Args&&... values) {
   if (!condition) [[unlikely]]
-    fail(message, std::forward<Args>(values)...);
+    fail_with(message, fmt::make_format_args(values...));
 }
 
 }  // namespace tandem

@@ -47,7 +47,7 @@ class Shape {
   const Index* begin() const { return extents_.data(); }
   const Index* end() const { return extents_.data() + rank_; }
 
-  std::string str() const { return fmt::format("[{}]", fmt::join(begin(), end(), ",")); }
+  std::string str() const;  // "[32,64,64,3]"
 
   friend bool operator==(const Shape& a, const Shape& b) { return std::ranges::equal(a, b); }
 
