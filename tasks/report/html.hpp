@@ -58,8 +58,10 @@ class Page {
   std::string title_, body_;
 };
 
-// Text for use between tags or in a quoted attribute. Bytes that no page may contain (control characters, broken UTF-8)
-// become U+FFFD, the replacement character.
+// `text` with U+FFFD, the replacement character, for what no page may contain: control characters and bytes that are not UTF-8.
+std::string printable(std::string_view text);
+
+// Printable text for use between tags or in a quoted attribute: & < > " ' become &amp; &lt; ...
 std::string escape_html(std::string_view text);
 
 // RFC 4648, section 4, with padding: three bytes become four letters.

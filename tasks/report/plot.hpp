@@ -23,6 +23,7 @@ struct Plot {
   std::string title, x_label, y_label;
   std::vector<Curve> curves;
   bool log_x = false, log_y = false;
+  bool y_from_zero = false;       // for quantities whose small changes should look small, such as speeds
   int width = 520, height = 320;  // in pixels; pages scale it
 };
 
