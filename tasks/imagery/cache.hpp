@@ -16,10 +16,10 @@
 namespace tandem {
 
 struct ReadOptions {
-  bool skip_bad = false;                                  // go on without files that cannot be used; TileSet::bad names them
-  Index least_classes = 2;                                // see ListOptions
-  bool cache = true;                                      // false: decode into memory, touch no cache
-  std::function<void(Index done, Index total)> progress;  // called now and then while decoding, by the calling thread
+  bool skip_bad = false;    // go on without files that cannot be used; TileSet::bad names them
+  Index least_classes = 2;  // see ListOptions
+  bool cache = true;        // false: decode into memory, touch no cache
+  std::function<void(Index done, Index total)> progress = {};  // called now and then while decoding, by the calling thread
 };
 
 // All images of a folder, with labels. They must have one size: that of most of the first 256 images.

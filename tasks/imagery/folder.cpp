@@ -79,8 +79,8 @@ ImageFolder list_folder(const fs::path& root, const ListOptions& options) {
     folder.classes.push_back(name);
   }
   require(static_cast<Index>(folder.classes.size()) >= options.least_classes,
-          "folder '{}': {} class ('{}') where at least {} are needed", folder.root.string(), folder.classes.size(),
-          fmt::join(folder.classes, "', '"), options.least_classes);
+          "folder '{}': only {} class ('{}') where at least {} are needed", folder.root.string(), folder.classes.size(),
+          folder.classes.front(), options.least_classes);
   return folder;
 }
 

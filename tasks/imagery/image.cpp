@@ -88,8 +88,10 @@ Image decode_image(std::string_view bytes) {
   {
     const DecoderMemory header_only(1 << 16);
     if (!stbi_info_from_memory(data, size, &width, &height, &channels)) {
+      const std::string_view reason = stbi_failure_reason();
+      require(reason != "too large", "too large: more pixels than can be counted");
       png ? check_png(bytes) : check_jpeg(bytes);
-      fail("damaged: the {} header is not valid ({})", png ? "PNG" : "JPEG", stbi_failure_reason());
+      fail("damaged: the {} header is not valid ({})", png ? "PNG" : "JPEG", reason);
     }
   }
   const Index pixels = Index{width} * height;
