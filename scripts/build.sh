@@ -78,12 +78,12 @@ do_demo() {
   if ((show)) && [[ -n ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]] && have xdg-open; then xdg-open "$out/report.html"; fi
 }
 
-# Name, how to start it (on how many ranks; google: Google Benchmark, one process; python: a script), program, purpose.
+# Name, on how many ranks it runs unless told otherwise, what it measures. The program has the same name.
 benchmarks() { cat <<'TABLE'
-peers          python  benchmarks/peers/peers.py  our training step against PyTorch's: same network, same threads
-allreduce      2       bench_allreduce            our allreduce algorithms against MPI_Allreduce, by message size
-data_parallel  2       bench_data_parallel        two ranks that train together against two that train alone
-kernels        google  bench_kernels              matrix product, convolution and pooling, by shape
+peers          1  our training step against PyTorch's: same network, same threads
+allreduce      2  our allreduce algorithms against MPI_Allreduce, by message size
+data_parallel  2  two ranks that train together against two that train alone
+kernels        1  matrix product, convolution and pooling, by shape
 TABLE
 }
 
@@ -92,28 +92,16 @@ TABLE
 #?     tandem bench allreduce --quick --json allreduce.json
 do_bench() {
   exit_on_help "$@"
-  (($#)) || { benchmarks | sed -E 's/^(\S+ +)\S+ +\S+ +/\1/'; return; }
-  local name=$1 ranks program arguments=(); shift
-  read -r ranks program _ < <(benchmarks | sed -n "s/^$name \+//p") ||
-    misuse "no benchmark '$name'; there are: $(benchmarks | cut -d' ' -f1 | paste -sd' ')"
-  if [[ $ranks == python ]]; then
-    python3 -c 'import torch' 2>/dev/null || fail "$name needs PyTorch; run:  sudo apt-get install python3-torch"
+  (($#)) || { benchmarks | sed -E 's/[0-9]  //'; return; }
+  local name=$1 ranks; shift
+  ranks=$(benchmarks | awk -v name="$name" '$1 == name {print $2}')
+  [[ -n $ranks ]] || misuse "no benchmark '$name'; there are: $(benchmarks | cut -d' ' -f1 | paste -sd' ')"
+  if [[ $name == peers ]]; then
+    python3 -c 'import torch' 2>/dev/null || fail "peers needs PyTorch; run:  sudo apt-get install python3-torch"
     do_build
-    exec python3 "$root/$program" "$@"
-  fi
-  do_build "$program"
-  if [[ $ranks == google ]]; then  # it has its own words for --quick and --json
-    while (($#)); do
-      case $1 in
-        --quick) arguments+=(--benchmark_min_time=0.05) ;;
-        --json) arguments+=(--benchmark_out_format=json --benchmark_out="${2:-}"); shift ;;
-        *) arguments+=("$1") ;;
-      esac
-      shift || misuse "bench: --json wants a file"
-    done
-    do_run "$program" "${arguments[@]}"
-    return
+    exec python3 "$root/benchmarks/peers/peers.py" "$@"
   fi
   if [[ ${1:-} == -n ]]; then ranks=${2:-}; shift; shift || true; fi
-  do_run -n "$ranks" "$program" "$@"
+  do_build "$name"
+  do_run -n "$ranks" "$name" "$@"
 }

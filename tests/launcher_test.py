@@ -208,6 +208,127 @@ def forbid_process_vm_readv():
         raise OSError(ctypes.get_errno(), "prctl")
 
 
+@unittest.skipUnless(shutil.which("mpicc") and shutil.which("mpirun"), "no MPI here")
+class Project(Folder):
+    """build, test, run by name, demo and bench, on a project of one small program that stands in for Tandem's."""
+
+    def setUp(self):
+        super().setUp()
+        self.project = self.folder / "project"
+        shutil.copytree(ROOT / "scripts", self.project / "scripts")
+        for name in ("tandem", "CMakePresets.json"):
+            shutil.copy(ROOT / name, self.project)
+        (self.project / "CMakeLists.txt").write_text(textwrap.dedent("""
+            cmake_minimum_required(VERSION 3.25)
+            project(stand_in C)
+            find_package(MPI REQUIRED)
+            link_libraries(MPI::MPI_C)
+            set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+            add_executable(classify classify.c)
+            add_executable(allreduce classify.c)
+            enable_testing()
+            add_test(NAME passes COMMAND true)
+            add_test(NAME fails COMMAND false)
+        """))
+        self.write("""
+            for (int i = 1; i < argc && rank == 0; ++i) puts(argv[i]);
+            for (int i = 1; i + 1 < argc; ++i) if (!strcmp(argv[i], "--report")) fclose(fopen(argv[i + 1], "w"));
+            if (argc == 1) MPI_Abort(MPI_COMM_WORLD, 5);""")
+
+        self.fake("dpkg-query", 'shift 3; for p; do echo "$p installed"; done')  # packages matter to one test alone
+
+    def write(self, body):
+        (self.project / "classify.c").write_text(
+            "#include <mpi.h>\n#include <stdio.h>\n#include <string.h>\nint main(int argc, char** argv) {\n"
+            f"int rank; MPI_Init(&argc, &argv); MPI_Comm_rank(MPI_COMM_WORLD, &rank); {body}\nreturn MPI_Finalize(); }}\n")
+
+    def fake(self, name, text):
+        """Puts a command of this name before the system's."""
+        (self.folder / "bin").mkdir(exist_ok=True)
+        (self.folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.folder / "bin" / name).chmod(0o755)
+
+    def tandem(self, *arguments, **env):
+        env = {"TANDEM_DATA": str(self.folder / "no-data"), "CCACHE_DISABLE": "1", **env}
+        command = [self.project / "tandem", *map(str, arguments)]
+        return subprocess.run(command, cwd="/", env={**os.environ, "PATH": f"{self.folder}/bin:{os.environ['PATH']}", **env}, text=True,
+                              capture_output=True, timeout=120)
+
+    def test_build_makes_what_is_new_and_else_says_nothing(self):
+        first = self.tandem("build")
+        self.assertEqual((first.returncode, first.stderr), (0, ""))
+        self.assertIn("classify", first.stdout)
+        again = self.tandem("build")
+        self.assertEqual((again.returncode, again.stdout, again.stderr), (0, "", ""))
+        self.assertEqual(self.tandem("run", "classify", "--", "hello").stdout, "--\nhello\n")
+        self.assertEqual(self.tandem("run", "classify").returncode, 5)
+
+    def test_a_program_that_does_not_compile_fails_the_build(self):
+        self.write("nonsense")
+        result = self.tandem("build", "--preset", "debug")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("nonsense", result.stdout)
+
+    def test_an_unknown_program_gets_the_list_of_those_that_are_there(self):
+        result = self.tandem("run", "classfy")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("run:  tandem build", result.stderr)
+        self.tandem("build")
+        result = self.tandem("run", "classfy")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("there are: allreduce classify", result.stderr)
+
+    def test_test_builds_and_closes_with_the_summary_of_ctest(self):
+        result = self.tandem("test", "-R", "passes")
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertRegex(result.stdout, r"100% tests passed, 0 tests failed out of 1\n\nTotal Test time.*\n$")
+        result = self.tandem("test")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("50% tests passed, 1 tests failed out of 2", result.stdout)
+
+    def test_demo_builds_runs_and_names_the_report(self):
+        out = self.folder / "a b"
+        result = self.tandem("demo", "--no-open", "--out", out, "--epochs", "1")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout.splitlines()[-7:],
+                         ["--report", f"{out}/report.html", "--json", f"{out}/result.json", "--epochs", "1", f"report: {out}/report.html"])
+        # The images of --data, else EuroSAT if it was fetched.
+        self.assertIn("--data\n/some/images\n", self.tandem("demo", "--no-open", "--out", out, "--data", "/some/images").stdout)
+        (self.folder / "eurosat/2750").mkdir(parents=True)
+        self.assertIn(f"--data\n{self.folder}/eurosat/2750\n", self.tandem("demo", "--no-open", "--out", out, TANDEM_DATA=str(self.folder)).stdout)
+        self.assertNotIn("--data", result.stdout)
+
+    def test_bench_builds_and_passes_its_arguments(self):
+        result = self.tandem("bench", "allreduce", "--quick", "--json", "x.json")
+        self.assertEqual((result.returncode, result.stdout.splitlines()[-3:]), (0, ["--quick", "--json", "x.json"]), result.stderr)
+
+    def test_setup_installs_what_is_missing_and_only_that(self):
+        result = self.tandem("setup")
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+        self.assertIn("packages are installed", result.stderr)
+        self.fake("dpkg-query", 'shift 3; for p; do case $p in curl | unzip) ;; *) echo "$p installed" ;; esac; done')
+        self.fake("apt-get", 'echo "apt-get $*" >&2')
+        self.fake("sudo", 'exec "$@"')
+        result = self.tandem("setup")
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+        self.assertEqual(result.stderr.splitlines()[0], "tandem: installing curl unzip")
+        self.assertRegex(result.stderr, r"apt-get install .* curl unzip\n$")
+
+    def test_doctor_names_what_is_missing_and_what_mends_it(self):
+        healthy = self.tandem("doctor")
+        self.assertEqual(healthy.returncode, int("\nmissing" in healthy.stdout))
+        for name in ("curl", "compiler", "CMake", "two ranks"):
+            self.assertRegex(healthy.stdout, rf"(?m)^ok +{name} +\S")
+        self.fake("dpkg-query", 'shift 3; for p; do case $p in curl) ;; *) echo "$p installed" ;; esac; done')
+        self.fake("cmake", "echo cmake version 3.9.0")
+        self.fake("c++", "echo 11")
+        self.fake("mpirun", "exit 1")
+        result = self.tandem("doctor")
+        self.assertEqual(result.returncode, 1)
+        for name in ("curl", "compiler", "CMake", "two ranks"):
+            self.assertRegex(result.stdout, rf"(?m)^missing +{name} +mend it with:  \S")
+
+
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves `content` with ranges; `cut` breaks each of the first so many answers in the middle."""
 
