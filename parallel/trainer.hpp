@@ -20,6 +20,7 @@
 #include "nn/data.hpp"
 #include "nn/optimizer.hpp"
 #include "parallel/data/gradient_buckets.hpp"
+#include "parallel/pairwise_sum.hpp"
 
 namespace tandem {
 

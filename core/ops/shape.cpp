@@ -1,5 +1,6 @@
 // Operations that move values without changing them. The gradient moves back the same way.
 #include <array>
+#include <utility>
 
 #include "core/ops.hpp"
 

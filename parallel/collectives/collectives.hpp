@@ -27,6 +27,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -97,5 +99,10 @@ std::vector<std::string> gather_text(const std::string& text,
                                      const Communicator& comm);  // on rank 0, in rank order; else empty
 std::string broadcast_text(const std::string& text, int root, const Communicator& comm);  // any length
 double max_over_ranks(double value, const Communicator& comm);                            // on every rank
+void sum_over_ranks(std::span<std::int64_t> counts, const Communicator& comm);            // in place, on every rank
+
+// Runs `work` on rank 0 while the others wait. If it throws, every rank throws the same: one rank that fails alone, say on a
+// full disk, would leave the others waiting.
+void on_rank_0(const Communicator& comm, const std::function<void()>& work);
 
 }  // namespace tandem

@@ -1,6 +1,7 @@
 // Texts and single numbers: reports, settings and timings. Called a few times a run, so written for clarity alone.
 #include <cstdint>
 
+#include "core/error.hpp"
 #include "parallel/collectives/collectives.hpp"
 #include "parallel/mpi/error.hpp"
 
@@ -35,6 +36,28 @@ double max_over_ranks(double value, const Communicator& comm) {
   double largest = value;
   mpi_check(MPI_Allreduce(&value, &largest, 1, MPI_DOUBLE, MPI_MAX, comm.handle()), "MPI_Allreduce");
   return largest;
+}
+
+void sum_over_ranks(std::span<std::int64_t> counts, const Communicator& comm) {
+  mpi_check(MPI_Allreduce(MPI_IN_PLACE, counts.data(), static_cast<int>(counts.size()), MPI_INT64_T, MPI_SUM, comm.handle()),
+            "MPI_Allreduce");
+}
+
+void on_rank_0(const Communicator& comm, const std::function<void()>& work) {
+  // What happened travels as one letter and the message: ok, an Error, or a UsageError (another exit status).
+  std::string outcome = "o";
+  if (comm.rank() == 0) {
+    try {
+      work();
+    } catch (const UsageError& error) {
+      outcome = std::string("u") + error.what();
+    } catch (const std::exception& error) {
+      outcome = std::string("e") + error.what();
+    }
+  }
+  outcome = broadcast_text(outcome, 0, comm);
+  if (outcome[0] == 'u') throw UsageError(outcome.substr(1));
+  if (outcome[0] == 'e') throw Error(outcome.substr(1));
 }
 
 }  // namespace tandem
