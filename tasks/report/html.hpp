@@ -23,9 +23,9 @@ struct Fact {
 
 // `align` has one letter for each column, as in LaTeX: l for text, r for numbers, which stand right with digits of equal width.
 struct Table {
-  std::string align;
-  std::vector<std::string> header;
-  std::vector<std::vector<std::string>> rows;
+  std::string align{};
+  std::vector<std::string> header{};
+  std::vector<std::vector<std::string>> rows{};
 };
 
 // A drawing, as svg() of plot.hpp makes it, and the sentence below that says what it shows.

@@ -103,9 +103,14 @@ std::string shortened(const std::string& name) {
   return name.substr(0, end) + "…";
 }
 
+// The names of the rows or columns. Here alone gnuplot takes a text for a number format, in which %% stands for %.
 std::string name_tics(char axis, const std::vector<std::string>& names) {
   std::string list;
-  for (std::size_t i = 0; i < names.size(); ++i) list += fmt::format("{}{} {}", i ? ", " : "", gnuplot_quote(names[i]), i);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    std::string name = names[i];
+    for (std::size_t at = 0; (at = name.find('%', at)) != std::string::npos; at += 2) name.insert(at, "%");
+    list += fmt::format("{}{} {}", i ? ", " : "", gnuplot_quote(name), i);
+  }
   return fmt::format("set {}tics scale 0 ({})\n", axis, list);
 }
 

@@ -13,15 +13,15 @@ namespace tandem {
 // Points (x[i], y[i]) joined by lines in this order. Where a value is not finite the line is interrupted; a curve without any
 // point still has its line in the legend.
 struct Curve {
-  std::string name;
-  std::vector<double> x, y;
+  std::string name{};
+  std::vector<double> x{}, y{};
 };
 
 // Several curves over common axes. A label names the quantity and, in brackets, its unit: "time [s]". A logarithmic axis
 // leaves out what is not positive.
 struct Plot {
-  std::string title, x_label, y_label;
-  std::vector<Curve> curves;
+  std::string title{}, x_label{}, y_label{};
+  std::vector<Curve> curves{};
   bool log_x = false, log_y = false;
   bool y_from_zero = false;       // for quantities whose small changes should look small, such as speeds
   int width = 520, height = 320;  // in pixels; pages scale it
@@ -30,10 +30,10 @@ struct Plot {
 // A matrix of coloured cells, row-major, first row on top: white is 0, darkest is 1, not finite is left blank. The text that
 // stands in a cell is separate from its colour; it may be empty, for one cell or for all (`texts` empty).
 struct HeatMap {
-  std::string title, x_label, y_label;
-  std::vector<std::string> rows, columns;  // names
-  std::vector<double> shades;              // rows x columns, 0..1
-  std::vector<std::string> texts;          // rows x columns, or none
+  std::string title{}, x_label{}, y_label{};
+  std::vector<std::string> rows{}, columns{};  // names
+  std::vector<double> shades{};                // rows x columns, 0..1
+  std::vector<std::string> texts{};            // rows x columns, or none
 };
 
 // The picture: one <svg> element whose ids are unique in this process. All text is shown as it is: gnuplot's markup and

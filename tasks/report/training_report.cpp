@@ -81,9 +81,7 @@ std::string confusion_picture(const Confusion& m, const std::vector<std::string>
               .x_label = "predicted class",
               .y_label = "true class",
               .rows = classes,
-              .columns = classes,
-              .shades = {},
-              .texts = {}};
+              .columns = classes};
   for (std::size_t i = 0; i < m.k; ++i)
     for (std::size_t j = 0; j < m.k; ++j) {
       map.shades.push_back(std::sqrt(share(m.at(i, j), m.of_class(i))));  // the root makes rare mistakes visible
@@ -115,7 +113,7 @@ std::string worst_mistakes(const Confusion& m, const std::vector<std::string>& c
 }
 
 Table class_table(const Confusion& m, const std::vector<std::string>& classes) {
-  Table table{.align = "lrrr", .header = {"class", "test images", "recall", "precision"}, .rows = {}};
+  Table table{.align = "lrrr", .header = {"class", "test images", "recall", "precision"}};
   for (std::size_t c = 0; c < m.k; ++c)
     table.rows.push_back({classes[c], grouped(m.of_class(c)), percent(share(m.at(c, c), m.of_class(c)), 1),
                           percent(share(m.at(c, c), m.taken_for(c)), 1)});
@@ -133,7 +131,7 @@ bool measured(const std::vector<EpochRow>& epochs, Column column) {
 // Appends the named column over the epochs, unless it was never measured.
 void add_curve(Plot& plot, const std::string& name, const std::vector<EpochRow>& epochs, Column column, double scale = 1) {
   if (!measured(epochs, column)) return;
-  Curve curve{.name = name, .x = {}, .y = {}};
+  Curve curve{.name = name};
   for (const EpochRow& row : epochs) {
     curve.x.push_back(row.epoch);
     curve.y.push_back(scale * (row.*column));
@@ -142,11 +140,7 @@ void add_curve(Plot& plot, const std::string& name, const std::vector<EpochRow>&
 }
 
 Plot over_epochs(const std::string& title, const std::string& y_label) {
-  Plot plot;
-  plot.title = title;
-  plot.x_label = "epoch";
-  plot.y_label = y_label;
-  return plot;
+  return {.title = title, .x_label = "epoch", .y_label = y_label};
 }
 
 void overview(Page& page, const TrainingReport& report, const Confusion& confusion) {
@@ -230,8 +224,7 @@ void samples(Page& page, const TrainingReport& report) {
 void machines(Page& page, const std::vector<RankRow>& ranks) {
   if (ranks.empty()) return;
   Table table{.align = "rlrrrrrr",
-              .header = {"rank", "host", "threads", "images", "images/s", "compute", "communication", "waiting for data"},
-              .rows = {}};
+              .header = {"rank", "host", "threads", "images", "images/s", "compute", "communication", "waiting for data"}};
   for (const RankRow& row : ranks) {
     const double total = row.compute_seconds + row.communication_seconds + row.data_seconds;
     const auto part = [&](double seconds) {

@@ -23,7 +23,7 @@ struct EpochRow {
 
 // A test image and what the model says about it.
 struct SampleRow {
-  std::string png;  // the bytes of a PNG file
+  std::string png{};  // the bytes of a PNG file
   int truth = 0, prediction = 0;
   double confidence = not_measured;  // probability of the predicted class, 0..1
 };
@@ -31,24 +31,24 @@ struct SampleRow {
 // One rank over the whole training. Compute, communication and data are the seconds in which the rank did nothing else.
 struct RankRow {
   int rank = 0;
-  std::string host;
+  std::string host{};
   int threads = 1;
   std::int64_t images = 0;  // processed in training, all epochs
   double compute_seconds = not_measured, communication_seconds = not_measured, data_seconds = not_measured;
 };
 
 struct TrainingReport {
-  std::string title;                                                // "EuroSAT, 27,000 tiles"
-  std::string summary;                                              // a sentence or two: what was learned from what
+  std::string title{};                                              // "EuroSAT, 27,000 tiles"
+  std::string summary{};                                            // a sentence or two: what was learned from what
   double seconds = not_measured, images_per_second = not_measured;  // the training alone
-  std::string weights_hash;                                         // 16 hexadecimal digits
-  std::vector<EpochRow> epochs;
-  std::vector<std::string> classes;
-  std::vector<std::int64_t> confusion;  // test images, k x k row-major; row = true class, column = predicted class
-  std::vector<SampleRow> samples;
-  std::vector<RankRow> ranks;
-  std::string command;      // as typed, to run it again
-  std::vector<Fact> facts;  // whatever else should be known: model, parameters, seed, micro-batches, machine
+  std::string weights_hash{};                                       // 16 hexadecimal digits
+  std::vector<EpochRow> epochs{};
+  std::vector<std::string> classes{};
+  std::vector<std::int64_t> confusion{};  // test images, k x k row-major; row = true class, column = predicted class
+  std::vector<SampleRow> samples{};
+  std::vector<RankRow> ranks{};
+  std::string command{};      // as typed, to run it again
+  std::vector<Fact> facts{};  // whatever else should be known: model, parameters, seed, micro-batches, machine
 };
 
 // The whole page as HTML text. The test accuracy shown is the confusion matrix's. Parts without data are left out.
