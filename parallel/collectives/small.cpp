@@ -38,6 +38,12 @@ double max_over_ranks(double value, const Communicator& comm) {
   return largest;
 }
 
+double sum_over_ranks(double value, const Communicator& comm) {
+  double sum = value;
+  mpi_check(MPI_Allreduce(&value, &sum, 1, MPI_DOUBLE, MPI_SUM, comm.handle()), "MPI_Allreduce");
+  return sum;
+}
+
 void sum_over_ranks(std::span<std::int64_t> counts, const Communicator& comm) {
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, counts.data(), static_cast<int>(counts.size()), MPI_INT64_T, MPI_SUM, comm.handle()),
             "MPI_Allreduce");
