@@ -71,6 +71,26 @@ void check_png(std::string_view bytes) {
   fail("truncated: a PNG without its end chunk ({} bytes)", bytes.size());
 }
 
+struct Size {
+  Index width, height;
+};
+
+// What the header says. A PNG keeps it at a fixed place; in a JPEG one must walk to the frame header, as stb_image does.
+Size declared_size(std::string_view bytes, bool png) {
+  if (png) {
+    require(bytes.size() >= 24, "truncated: a PNG of {} bytes", bytes.size());
+    return {static_cast<Index>(big_endian_32(bytes.substr(16))), static_cast<Index>(big_endian_32(bytes.substr(20)))};
+  }
+  int width = 0, height = 0, channels = 0;
+  const DecoderMemory header_only(1 << 16);
+  if (!stbi_info_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()), static_cast<int>(bytes.size()), &width, &height,
+                             &channels)) {
+    check_jpeg(bytes);
+    fail("damaged: the JPEG has no valid header");
+  }
+  return {width, height};
+}
+
 }  // namespace
 
 Image decode_image(std::string_view bytes) {
@@ -82,33 +102,26 @@ Image decode_image(std::string_view bytes) {
   require(jpeg || png, "not an image: it begins with neither the mark of a JPEG nor that of a PNG");
 
   // Sizes before memory.
-  const auto* const data = reinterpret_cast<const stbi_uc*>(bytes.data());
-  const int size = static_cast<int>(bytes.size());
-  int width = 0, height = 0, channels = 0;
-  {
-    const DecoderMemory header_only(1 << 16);
-    if (!stbi_info_from_memory(data, size, &width, &height, &channels)) {
-      const std::string_view reason = stbi_failure_reason();
-      require(reason != "too large", "too large: more pixels than can be counted");
-      png ? check_png(bytes) : check_jpeg(bytes);
-      fail("damaged: the {} header is not valid ({})", png ? "PNG" : "JPEG", reason);
-    }
-  }
-  const Index pixels = Index{width} * height;
+  const auto [width, height] = declared_size(bytes, png);
   require(width > 0 && height > 0, "damaged: the size is {}x{}", width, height);
-  require(width <= max_image_side && height <= max_image_side && pixels <= max_image_pixels,
+  require(width <= max_image_side && height <= max_image_side && width * height <= max_image_pixels,
           "too large: {}x{} pixels; at most {} a side and {} in all", width, height, max_image_side, max_image_pixels);
+  const Index pixels = width * height;
   // Deflate packs at most 1032 bytes into one; a JPEG spends at least a bit on each block of 8x8 pixels.
-  require(pixels / (png ? 8 * 1032 : 512) <= Index{size}, "truncated: {} bytes cannot hold {}x{} pixels", size, width,
-          height);
+  require(pixels / (png ? 8 * 1032 : 512) <= static_cast<Index>(bytes.size()),
+          "truncated: {} bytes cannot hold {}x{} pixels", bytes.size(), width, height);
   png ? check_png(bytes) : check_jpeg(bytes);
 
   // The largest work areas: 16-bit pixels of four channels (PNG), 16-bit coefficients (progressive JPEG, in whole blocks of
   // 32 pixels), or the compressed bytes in a buffer that grows by doubling.
   const DecoderMemory memory(std::max<std::size_t>(8 * static_cast<std::size_t>(pixels), 2 * bytes.size()) + (4u << 20));
+  int w = 0, h = 0, channels = 0;
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> decoded(
-      stbi_load_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
+      stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()), static_cast<int>(bytes.size()), &w, &h,
+                            &channels, 3),
+      stbi_image_free);
   require(decoded != nullptr, "damaged: {}", stbi_failure_reason());
+  require(w == width && h == height, "damaged: {}x{} pixels where the header says {}x{}", w, h, width, height);
   return {height, width, 3, {decoded.get(), decoded.get() + 3 * pixels}};
 }
 
@@ -122,7 +135,7 @@ Image read_image(const std::filesystem::path& path) {
 }
 
 std::string png_bytes(const Image& image) {
-  const auto [h, w, c, pixels] = image;
+  const auto& [h, w, c, pixels] = image;
   require(h >= 1 && w >= 1 && h <= max_image_side && w <= max_image_side && (c == 1 || c == 3 || c == 4) &&
               static_cast<Index>(pixels.size()) == h * w * c,
           "png: an image [{},{},{}] of {} bytes", h, w, c, pixels.size());
@@ -141,7 +154,7 @@ void write_png(const std::filesystem::path& path, const Image& image) { write_fi
 Image contact_sheet(std::span<const Image> tiles, Index columns, Index gap) {
   require(!tiles.empty() && columns >= 1 && gap >= 0, "contact sheet: {} tiles in {} columns, gap {}", tiles.size(), columns,
           gap);
-  const auto [h, w, c, first] = tiles.front();
+  const auto& [h, w, c, first] = tiles.front();
   const Index rows = (static_cast<Index>(tiles.size()) + columns - 1) / columns;
   Image sheet{rows * (h + gap) + gap, columns * (w + gap) + gap, c, {}};
   sheet.pixels.assign(static_cast<std::size_t>(sheet.height * sheet.width * c), 255);
