@@ -1,4 +1,11 @@
 // Two-dimensional convolution, without autograd: the three loops that take nearly all the time of a convolutional network.
+//
+// Cost of each: 2 images out_height out_width kernel_h kernel_w in_channels out_channels operations. Beside its result
+// each needs a packed copy of W and a padded copy of a few rows of x per thread, from the pool (memory.hpp).
+//
+// Bits: a result depends on the shape and the instruction set, never on the number of threads; y[n] and dx[n] do not
+// depend on the other images of the call either. Errors: a stride below 1, or a kernel larger than the image with its
+// border.
 #pragma once
 
 #include "core/real.hpp"

@@ -198,8 +198,9 @@ TEST_CASE("convolution: no bias is a bias of zeros") {
 }
 
 TEST_CASE("convolution: rounding errors stay below the bound of a plain sum") {
-  // A sum of n products in any order errs by at most n eps (sum of |products|), to first order (Higham, Accuracy and Stability
-  // of Numerical Algorithms, 2002, section 3.1); the bias is one more term. In double the comparison itself rounds alike.
+  // A sum of n products in any order errs by at most n eps (sum of |products|), to first order (Higham, Accuracy and
+  // Stability of Numerical Algorithms, 2002, section 3.1); the bias is one more term. In double the comparison itself
+  // rounds alike.
   for (ConvShape s : {medium, ConvShape{.images = 2,
                               .height = 9,
                               .width = 9,
