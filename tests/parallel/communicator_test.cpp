@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -149,4 +150,15 @@ TEST_CASE("counting: a message is counted where it is sent") {
   const Traffic traffic = traffic_of(world, [&] { world.exchange(out, (r + 1) % p, in, (r + p - 1) % p); });
   CHECK(traffic == Traffic{static_cast<std::size_t>(p), static_cast<std::size_t>(p) * 24});
   CHECK(traffic_of(world, [] {}) == Traffic{0, 0});
+}
+
+TEST_CASE("counting: with TANDEM_STRICT=1 a send completes only when its receiver is there") {
+  const auto world = Communicator::world();
+  const char* const value = std::getenv("TANDEM_STRICT");
+  const bool strict = value != nullptr && std::string(value) == "1";
+  int out = 1, in = 0;
+  auto leaving = world.isend(std::span(&out, 1), world.rank());
+  CHECK(leaving.test() == !strict);
+  world.receive(std::span(&in, 1), world.rank());
+  leaving.wait();
 }

@@ -1,0 +1,147 @@
+// How long an allreduce takes, by algorithm and length, against MPI_Allreduce on the same machine in the same minute.
+//
+//   ./tandem bench allreduce            the table on page 1 of any discussion of data parallelism
+//
+// One repetition: barrier, clock, operation, clock; its time is that of the slowest rank. The table shows the median over
+// repetitions. Algorithms take turns within a repetition, so that whatever disturbs the machine disturbs all of them alike.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/error.hpp"
+#include "core/file.hpp"
+#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/shared_window.hpp"
+#include "parallel/mpi/environment.hpp"
+#include "parallel/mpi/error.hpp"
+
+namespace tandem {
+namespace {
+
+struct Algorithm {
+  std::string name;
+  std::function<void(std::size_t count)> run;
+  std::optional<Traffic> (*traffic)(int ranks, std::size_t bytes);  // by formula; the tests count them to be exact
+};
+
+struct Options {
+  bool quick = false;
+  std::string json;
+};
+
+// Nothing if only help was asked for, which rank 0 has printed then.
+std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
+  Options options;
+  CLI::App app{"Times our allreduce algorithms and MPI_Allreduce on 1 KB to 64 MB of real numbers.", "allreduce"};
+  app.add_flag("--quick", options.quick, "fewer lengths and repetitions: a few seconds");
+  app.add_option("--json", options.json, "write the table to this file as well")->type_name("FILE");
+  app.footer(
+      "ratio is MPI's time divided by the algorithm's: above 1 is faster than MPI_Allreduce.\n"
+      "messages and bytes are what all ranks together send, by the formulas beside the algorithms.\n"
+      "Example:  tandem bench allreduce -n 4 --quick --json allreduce.json");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    if (world.rank() == 0) fmt::print("{}", app.help());
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    throw UsageError(fmt::format("{} (--help tells the options)", error.what()));
+  }
+  return options;
+}
+
+// The median over `repetitions` of the slowest rank's seconds, for each algorithm.
+std::vector<Seconds> measure(const std::vector<Algorithm>& algorithms, std::size_t count, int repetitions,
+                             const Communicator& world) {
+  constexpr int warm_up = 2;  // page faults, connections
+  std::vector<std::vector<Seconds>> times(algorithms.size());
+  for (int repetition = -warm_up; repetition < repetitions; ++repetition)
+    for (std::size_t a = 0; a < algorithms.size(); ++a) {
+      world.barrier();
+      const auto begin = std::chrono::steady_clock::now();
+      algorithms[a].run(count);
+      const Seconds seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      const Seconds slowest = max_over_ranks(seconds, world);
+      if (repetition >= 0) times[a].push_back(slowest);
+    }
+  std::vector<Seconds> medians;
+  for (auto& row : times) {
+    const auto middle = row.begin() + std::ssize(row) / 2;
+    std::ranges::nth_element(row, middle);
+    medians.push_back(*middle);
+  }
+  return medians;
+}
+
+std::string size_text(std::size_t bytes) {
+  return bytes >= 1 << 20 ? fmt::format("{} MB", bytes >> 20) : fmt::format("{} KB", bytes >> 10);
+}
+
+int allreduce(const Communicator& world, int argc, char** argv) {
+  const std::optional<Options> options = parse(world, argc, argv);
+  if (!options) return 0;
+
+  const std::size_t largest = options->quick ? std::size_t{4} << 20 : std::size_t{64} << 20;
+  std::vector<real> values(largest / sizeof(real));
+  std::optional<SharedWindow> window;
+  if (world.split_by_node().size() == world.size()) window.emplace(world, values.size());
+
+  const auto part = [&](std::size_t count) { return std::span(values).first(count); };
+  std::vector<Algorithm> algorithms{
+      {"MPI_Allreduce",
+       [&](std::size_t count) {
+         const MPI_Datatype type = real_is_double ? MPI_DOUBLE : MPI_FLOAT;
+         mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(count), type, MPI_SUM, world.handle()),
+                   "MPI_Allreduce");
+       },
+       [](int, std::size_t) -> std::optional<Traffic> { return std::nullopt; }},  // its own secret
+      {"recursive_doubling", [&](std::size_t count) { recursive_doubling_allreduce(part(count), world); },
+       [](int p, std::size_t n) { return std::optional(recursive_doubling_allreduce_traffic(p, n)); }},
+      {"ring", [&](std::size_t count) { ring_allreduce(part(count), world); },
+       [](int p, std::size_t n) { return std::optional(ring_allreduce_traffic(p, n)); }}};
+  if (window)
+    algorithms.push_back({"shared_window", [&](std::size_t count) { window->allreduce(0, count); },
+                          [](int, std::size_t) {
+                            return std::optional(Traffic{0, 0});
+                          }});
+
+  const bool talks = world.rank() == 0;
+  if (talks)
+    fmt::print("{:>8}  {:<20}{:>14}{:>8}{:>10}{:>14}\n", "length", "algorithm", "microseconds", "ratio", "messages",
+               "bytes");
+  auto rows = nlohmann::json::array();
+  for (std::size_t bytes = 1024; bytes <= largest; bytes *= options->quick ? 16 : 4) {
+    // About as much work for each length, within limits that give a usable median and an end in sight.
+    const int repetitions =
+        std::clamp(static_cast<int>((std::size_t{256} << 20) / bytes), options->quick ? 5 : 9, options->quick ? 30 : 200);
+    const std::vector<Seconds> seconds = measure(algorithms, bytes / sizeof(real), repetitions, world);
+    for (std::size_t a = 0; a < algorithms.size() && talks; ++a) {
+      const double ratio = seconds[0] / seconds[a];
+      const auto traffic = algorithms[a].traffic(world.size(), bytes);
+      rows.push_back({{"algorithm", algorithms[a].name},
+                      {"ranks", world.size()},
+                      {"bytes", bytes},
+                      {"microseconds", seconds[a] * 1e6},
+                      {"ratio_to_mpi", ratio},
+                      {"messages", traffic ? nlohmann::json(traffic->messages) : nlohmann::json()},
+                      {"bytes_sent", traffic ? nlohmann::json(traffic->bytes) : nlohmann::json()}});
+      fmt::print("{:>8}  {:<20}{:>14.1f}{:>8.2f}{:>10}{:>14}\n", size_text(bytes), algorithms[a].name, seconds[a] * 1e6,
+                 ratio, traffic ? fmt::to_string(traffic->messages) : "?", traffic ? fmt::to_string(traffic->bytes) : "?");
+    }
+    if (talks) std::fflush(stdout);
+  }
+  if (talks && !options->json.empty()) write_file(options->json, nlohmann::json{{"rows", rows}}.dump(1) + "\n");
+  return 0;
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int argc, char** argv) { return tandem::mpi::run(argc, argv, tandem::allreduce); }
