@@ -17,8 +17,9 @@ body { margin: 0 auto; padding: 3rem 1.5rem 4rem; max-width: 68rem; background: 
 h1 { font-size: 1.9rem; line-height: 1.2; font-weight: 650; letter-spacing: -0.01em; margin: 0 0 1rem; }
 h2 { font-size: 1.25rem; font-weight: 650; margin: 3rem 0 0.5rem; }
 p { margin: 0 0 1rem; max-width: 44rem; }
-.highlights { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 1.25rem 2rem; margin: 1.75rem 0;
+.highlights { display: flex; flex-wrap: wrap; gap: 1.25rem 2.5rem; margin: 1.75rem 0;
               padding: 1.25rem 0; border: solid #d8dde3; border-width: 1px 0; }
+.highlights div { flex: 1 1 auto; }
 .highlights dt { font-size: 0.82rem; color: #59636e; }
 .highlights dd { margin: 0; font-size: 1.5rem; line-height: 1.3; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .facts { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.35rem 1.5rem; margin: 1rem 0; font-size: 0.92rem; }
@@ -30,16 +31,25 @@ th { font-weight: 600; color: #59636e; border-bottom: 1px solid #b9c0c8; vertica
 td { border-bottom: 1px solid #e7eaee; }
 th, td { padding: 0.35rem 1.5rem 0.35rem 0; text-align: left; }
 th:last-child, td:last-child { padding-right: 0; }
-.r { text-align: right; }
+.r { text-align: right; white-space: nowrap; }
 figure { margin: 0; }
-figcaption { max-width: 44rem; font-size: 0.86rem; line-height: 1.45; color: #59636e; }
+figcaption { max-width: 44rem; font-size: 0.86rem; line-height: 1.45; color: #59636e; overflow-wrap: anywhere; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 2rem; margin: 1.25rem 0; }
 .figures svg { display: block; max-width: 100%; height: auto; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1.25rem; margin: 1.25rem 0; }
 .pictures img { display: block; width: 100%; border-radius: 4px; margin-bottom: 0.35rem; }
 .pictures .marked img { outline: 3px solid #d55e00; }
 .pictures .marked figcaption { color: #a34700; }
-@media print { body { max-width: none; padding: 0; font-size: 11pt; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
+@media print {
+  body { max-width: none; padding: 0; font-size: 11pt; }
+  h2 { break-after: avoid; }
+  figure, tr { break-inside: avoid; }
+  table, .pictures figcaption { font-size: 8pt; }
+  th, td { padding-right: 0.8rem; }
+  .scroll { overflow-x: visible; }
+  .figures { grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); }
+  .pictures { grid-template-columns: repeat(auto-fill, minmax(7.5rem, 1fr)); }
+}
 )";
 
 // The bytes of the letter that `text` starts with, or 0 if they are not UTF-8.

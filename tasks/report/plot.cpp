@@ -108,7 +108,7 @@ std::string name_tics(char axis, const std::vector<std::string>& names) {
   std::string list;
   for (std::size_t i = 0; i < names.size(); ++i) {
     std::string name = names[i];
-    for (std::size_t at = 0; (at = name.find('%', at)) != std::string::npos; at += 2) name.insert(at, "%");
+    for (std::size_t at = 0; (at = name.find('%', at)) != std::string::npos; at += 2) name.insert(at, 1, '%');
     list += fmt::format("{}{} {}", i ? ", " : "", gnuplot_quote(name), i);
   }
   return fmt::format("set {}tics scale 0 ({})\n", axis, list);

@@ -30,8 +30,8 @@ void ProgressBar::update(std::int64_t done, std::string_view note) {
   next_draw_ = now + 100;
   constexpr std::int64_t width = 30;
   const std::int64_t filled = std::clamp<std::int64_t>(done * width / total_, 0, width);
-  const std::string line = fmt::format("{}  [{:=>{}}{:{}}] {:3d} %  {}", label_, filled ? ">" : "", filled, "", width - filled,
-                                       done * 100 / total_, note);
+  const std::string line = fmt::format("{}  [{:=>{}}{:{}}] {:3d} %  {}", label_, filled ? ">" : "", filled, "",
+                                       width - filled, done * 100 / total_, note);
   fmt::print("\r{:<{}}", line, drawn_);
   std::fflush(stdout);
   drawn_ = std::max(drawn_, line.size());

@@ -21,7 +21,7 @@ constexpr std::string_view nbsp = "\u00A0";  // keeps a number and its unit on o
 std::string grouped(std::int64_t value) {
   std::string text = fmt::format("{}", value);
   for (int i = static_cast<int>(text.size()) - 3; i > (value < 0 ? 1 : 0); i -= 3)
-    text.insert(static_cast<std::size_t>(i), ",");
+    text.insert(static_cast<std::size_t>(i), 1, ',');
   return text;
 }
 
