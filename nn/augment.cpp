@@ -21,7 +21,7 @@ void gather_row(std::span<const std::int32_t> from, const std::uint8_t* __restri
 // Pixel i of a line of n pixels that is mirrored beyond its ends: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ...   for -n <= i < 2n
 Index mirrored(Index i, Index n) { return i < 0 ? -1 - i : i >= n ? 2 * n - 1 - i : i; }
 
-// One draw: pixel (i, j) of the result is pixel (i + down, j + right) of the swapped and reversed tile, mirrored at its borders.
+// One draw: pixel (i, j) of the result is pixel (i + down, j + right) of the swapped, reversed tile with mirrored borders.
 struct View {
   bool swapped = false, rows_reversed = false, columns_reversed = false;
   Index down = 0, right = 0;
