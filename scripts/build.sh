@@ -32,6 +32,8 @@ do_build() {
     read -ra arguments <<<"${TANDEM_CMAKE_ARGS:-}"
     cmake -S "$root" --preset "$preset" --log-level=WARNING "${arguments[@]}" >/dev/null
   fi
+  # Without a folder that it may write, ccache fails instead of compiling.
+  mkdir -p "$(ccache -k cache_dir 2>/dev/null)" 2>/dev/null || export CCACHE_DISABLE=1
   # A compiler that reads Eigen takes up to a gigabyte.
   jobs=$(cores) gigabytes=$(($(free_memory) / 1024))
   jobs=$((gigabytes < 1 ? 1 : gigabytes < jobs ? gigabytes : jobs))
