@@ -2,9 +2,9 @@
 # What Tandem needs from this machine: setup installs it, doctor looks for it.
 
 # The one list of Debian (or Ubuntu) packages.
-packages=(cmake ninja-build g++ ccache pkg-config
+packages=(cmake ninja-build g++ ccache
           libopenmpi-dev openmpi-bin libeigen3-dev libfmt-dev libcli11-dev nlohmann-json3-dev
-          libstb-dev libtiff-dev zlib1g-dev doctest-dev libbenchmark-dev
+          libstb-dev zlib1g-dev doctest-dev libbenchmark-dev
           gnuplot-nox python3 curl unzip ca-certificates)
 
 missing_packages() {
