@@ -6,6 +6,22 @@
 
 namespace tandem::landscape {
 
+void paint(Canvas& canvas, const Field& distance, float half_width, Colour colour, float opacity) {
+  for_pixels([&](int x, int y) {
+    const float cover = opacity * coverage(half_width - distance(x, y));
+    if (cover > 0) canvas(x, y) = blend(canvas(x, y), colour, cover);
+  });
+}
+
+void modulate(Canvas& canvas, const Field& noise, float strength) {
+  for (std::size_t i = 0; i < canvas.values.size(); ++i)
+    canvas.values[i] = std::max(0.2f, 1 + strength * noise.values[i]) * canvas.values[i];
+}
+
+Colour vary(Random& random, Colour colour, double spread) {
+  return static_cast<float>(std::exp(spread * random.normal())) * colour;
+}
+
 Field fractal_noise(Random& random, float wavelength, int octaves) {
   Field sum;
   float amplitude = 1, power = 0;

@@ -2,6 +2,9 @@
 //
 // Positions are in pixels, pixel (x, y) covers [x, x+1) x [y, y+1). Edges are soft: a brush knows the distance to its edge and
 // blends over one pixel, as a sensor does that sees an area and not a point.
+//
+// A note on order: the numbers of a Random are drawn in program order, but C++ leaves the order of function arguments and of
+// the operands of * open. No expression here draws twice except in braces, where the order is fixed.
 #pragma once
 
 #include <algorithm>
@@ -49,6 +52,23 @@ inline float coverage(float depth) {
 inline float between(Random& random, double low, double high) { return static_cast<float>(random.uniform(low, high)); }
 inline bool chance(Random& random, double probability) { return random.uniform() < probability; }
 
+// Puts `colour` where `distance` is below `half_width`; or on a rotated rectangle.
+struct Point {
+  float x, y;
+};
+struct Box {
+  Point centre;
+  float half_length, half_width, angle;
+};
+void paint(Canvas& canvas, const Field& distance, float half_width, Colour colour, float opacity = 1);
+void paint(Canvas& canvas, const Box& box, Colour colour, float opacity = 1);
+
+// Multiplies by 1 + strength * noise.
+void modulate(Canvas& canvas, const Field& noise, float strength);
+
+// One brightness per object, shared by all bands: colour * exp(N(0, spread^2)).
+Colour vary(Random& random, Colour colour, double spread);
+
 // Value noise, summed over octaves of half the wavelength and half the amplitude each; mean 0, standard deviation about 1.
 // Source: D. Ebert et al., "Texturing and Modeling", 3rd ed., chapter 2 (value noise) and chapter 16 (fractal sums).
 Field fractal_noise(Random& random, float wavelength, int octaves);
@@ -68,22 +88,12 @@ struct CellShape {
 Cells voronoi(Random& random, const CellShape& shape);
 
 // A smooth curve through the tile, as the corners of a polyline.
-struct Point {
-  float x, y;
-};
 using Line = std::vector<Point>;
 
 // Enters at a random place, passes near the middle, turns by about `bend` radians every 10 pixels.
 Line meander(Random& random, float bend);
 
-// Distance of each pixel to the line, exact up to `reach` and at least `reach` beyond.
+// Distance of each pixel to the line, or `reach` if it is farther away.
 Field distance_to(const Line& line, float reach);
-
-// A rotated rectangle.
-struct Box {
-  Point centre;
-  float half_length, half_width, angle;
-};
-void paint(Canvas& canvas, const Box& box, Colour colour, float opacity = 1);
 
 }  // namespace tandem::landscape

@@ -2,26 +2,55 @@
 // only ones we expose to strangers' files, and only from memory.
 #include "tasks/imagery/stb.hpp"
 
+#include <algorithm>
 #include <cstdlib>
+
+#include "core/error.hpp"
 
 namespace tandem {
 namespace {
 
-thread_local std::size_t largest_block = 0;
+thread_local DecoderMemory* current = nullptr;
 
-void* take_block(std::size_t bytes) { return bytes <= largest_block ? std::malloc(bytes) : nullptr; }
-void* resize_block(void* block, std::size_t bytes) { return bytes <= largest_block ? std::realloc(block, bytes) : nullptr; }
+void* take_block(std::size_t bytes) { return current ? current->take(bytes) : nullptr; }
+void* resize_block(void* block, std::size_t bytes) { return current ? current->resize(block, bytes) : nullptr; }
+void give_block(void* block) {
+  if (current) current->give(block);
+}
 
 }  // namespace
 
-DecoderMemory::DecoderMemory(std::size_t bytes) { largest_block = bytes; }
-DecoderMemory::~DecoderMemory() { largest_block = 0; }
+DecoderMemory::DecoderMemory(std::size_t largest_block) : largest_block_(largest_block) { current = this; }
+
+DecoderMemory::~DecoderMemory() {
+  current = nullptr;
+  for (void* block : blocks_) std::free(block);
+}
+
+void* DecoderMemory::take(std::size_t bytes) { return resize(nullptr, bytes); }
+
+void* DecoderMemory::resize(void* block, std::size_t bytes) {
+  if (bytes > largest_block_) return nullptr;
+  void* const moved = std::realloc(block, std::max<std::size_t>(bytes, 1));
+  if (!moved) return nullptr;
+  if (block)
+    std::ranges::replace(blocks_, block, moved);
+  else
+    blocks_.push_back(moved);
+  return moved;
+}
+
+void DecoderMemory::give(void* block) {
+  std::erase(blocks_, block);
+  std::free(block);
+}
 
 }  // namespace tandem
 
 #define STBI_MALLOC(bytes) tandem::take_block(bytes)
 #define STBI_REALLOC(block, bytes) tandem::resize_block(block, bytes)
-#define STBI_FREE(block) std::free(block)
+#define STBI_FREE(block) tandem::give_block(block)
+#define STBI_ASSERT(condition) tandem::require(condition, "damaged: impossible values in the compressed data")
 #define STBI_NO_STDIO
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG

@@ -2,17 +2,29 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 namespace tandem {
 
-// While it lives, stb_image on this thread gets no single block of more than `bytes`: a file of a few kilobytes that unpacks
-// to gigabytes ends as "out of memory" in the decoder instead of in the machine. Without one, stb_image gets nothing.
+// The memory that stb_image gets on this thread while the object lives; without one it gets none.
+//
+// No single block may be larger than `largest_block`: a file of a few kilobytes that unpacks to gigabytes then ends as "out of
+// memory" in the decoder instead of in the machine. And all blocks are given back at the end, also when the decoder was left
+// by an exception: it asserts things that damaged files violate, and our assertion throws.
 class DecoderMemory {
  public:
-  explicit DecoderMemory(std::size_t bytes);
+  explicit DecoderMemory(std::size_t largest_block);
   DecoderMemory(const DecoderMemory&) = delete;
   DecoderMemory& operator=(const DecoderMemory&) = delete;
   ~DecoderMemory();
+
+  void* take(std::size_t bytes);
+  void* resize(void* block, std::size_t bytes);
+  void give(void* block);
+
+ private:
+  std::size_t largest_block_;
+  std::vector<void*> blocks_;  // about ten at a time
 };
 
 }  // namespace tandem
