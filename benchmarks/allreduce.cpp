@@ -15,12 +15,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "core/error.hpp"
 #include "core/file.hpp"
 #include "parallel/collectives/collectives.hpp"
 #include "parallel/collectives/shared_window.hpp"
 #include "parallel/mpi/environment.hpp"
 #include "parallel/mpi/error.hpp"
+#include "parallel/mpi/options.hpp"
 
 namespace tandem {
 namespace {
@@ -36,7 +36,7 @@ struct Options {
   std::string json;
 };
 
-// Nothing if only help was asked for, which rank 0 has printed then.
+// Nothing if only help was asked for.
 std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
   Options options;
   CLI::App app{"Times our allreduce algorithms and MPI_Allreduce on 1 KB to 64 MB of real numbers.", "allreduce"};
@@ -46,14 +46,7 @@ std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
       "ratio is MPI's time divided by the algorithm's: above 1 is faster than MPI_Allreduce.\n"
       "messages and bytes are what all ranks together send, by the formulas beside the algorithms.\n"
       "Example:  tandem bench allreduce -n 4 --quick --json allreduce.json");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    if (world.rank() == 0) fmt::print("{}", app.help());
-    return std::nullopt;
-  } catch (const CLI::ParseError& error) {
-    throw UsageError(fmt::format("{} (--help tells the options)", error.what()));
-  }
+  if (!parse_options(app, argc, argv, world)) return std::nullopt;
   return options;
 }
 

@@ -83,7 +83,8 @@ SharedWindow::SharedWindow(const Communicator& comm, std::size_t count, int buck
   mpi_check(MPI_Info_set(info, "alloc_shared_noncontig", "true"), "MPI_Info_set");
   void* base = nullptr;
   mpi_check(MPI_Win_allocate_shared(bytes, 1, info, comm.handle(), static_cast<void*>(&base), &window_),
-            "MPI_Win_allocate_shared");
+            fmt::format("MPI_Win_allocate_shared({} bytes for each of {} ranks: is there so much shared memory?)", bytes,
+                        comm.size()));
   mpi_check(MPI_Info_free(&info), "MPI_Info_free");
   mpi_check(MPI_Win_set_errhandler(window_, MPI_ERRORS_RETURN), "MPI_Win_set_errhandler");
   mpi_check(MPI_Win_lock_all(MPI_MODE_NOCHECK, window_), "MPI_Win_lock_all");
