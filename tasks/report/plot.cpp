@@ -36,7 +36,8 @@ constexpr int letter_width = 7;
 
 // ---------------------------------------------------------------------------------------------------------------- curves
 
-// A curve's points without what cannot be drawn; NaN stands where the line is interrupted.
+// A curve's points without what cannot be drawn; NaN stands where the line is interrupted. Near the largest double (1.8e308)
+// the ends of an axis, which gnuplot rounds up, would overflow.
 Curve drawable(const Plot& plot, Curve curve) {
   require(curve.x.size() == curve.y.size(), "curve '{}': {} x but {} y", curve.name, curve.x.size(), curve.y.size());
   const auto good = [](double v, bool log) { return std::abs(v) < 1e300 && (!log || v > 0); };  // false for NaN
@@ -97,9 +98,7 @@ std::string shortened(const std::string& name) {
   constexpr std::size_t most = 28;
   if (letters(name) <= most) return name;
   std::size_t end = 0;
-  for (std::size_t count = 0; count < most; ++count) do
-      ++end;
-    while ((name[end] & 0xc0) == 0x80);
+  while (letters(std::string_view(name).substr(0, end + 1)) <= most) ++end;
   return name.substr(0, end) + "…";
 }
 

@@ -5,9 +5,10 @@
 #include <cstdlib>
 #include <functional>
 #include <set>
+#include <span>
 
 #include "core/error.hpp"
-#include "tasks/report/plot.hpp"
+#include "nn/metrics.hpp"
 
 namespace tandem {
 namespace {
@@ -44,79 +45,46 @@ std::string duration(double seconds) {
 
 // ---------------------------------------------------------------------------------------------------- the confusion matrix
 
-// counts [k, k]: row = true class, column = predicted class.
-struct Confusion {
-  const std::vector<std::int64_t>& counts;
-  std::size_t k;
-
-  std::int64_t at(std::size_t truth, std::size_t prediction) const { return counts[truth * k + prediction]; }
-  std::int64_t of_class(std::size_t c) const {
-    return sum([&](std::size_t j) { return at(c, j); });
-  }
-  std::int64_t taken_for(std::size_t c) const {
-    return sum([&](std::size_t i) { return at(i, c); });
-  }
-  std::int64_t right() const {
-    return sum([&](std::size_t c) { return at(c, c); });
-  }
-  std::int64_t total() const {
-    return sum([&](std::size_t c) { return of_class(c); });
-  }
-
- private:
-  template <class Term>
-  std::int64_t sum(Term term) const {
-    std::int64_t s = 0;
-    for (std::size_t i = 0; i < k; ++i) s += term(i);
-    return s;
-  }
-};
+// An empty matrix of counts stands for classes that were never tested.
+ConfusionMatrix confusion_of(const TrainingReport& report) {
+  const std::size_t k = report.classes.size(), given = report.confusion.size();
+  require(given == 0 || given == k * k, "report: {} counts of confusion for {} classes", given, k);
+  ConfusionMatrix matrix(std::max(static_cast<int>(k), 1));
+  std::ranges::copy(report.confusion, matrix.counts().begin());
+  return matrix;
+}
 
 double share(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : not_measured;
 }
 
-std::string confusion_picture(const Confusion& m, const std::vector<std::string>& classes) {
-  HeatMap map{.title = "Confusion matrix",
-              .x_label = "predicted class",
-              .y_label = "true class",
-              .rows = classes,
-              .columns = classes};
-  for (std::size_t i = 0; i < m.k; ++i)
-    for (std::size_t j = 0; j < m.k; ++j) {
-      map.shades.push_back(std::sqrt(share(m.at(i, j), m.of_class(i))));  // the root makes rare mistakes visible
-      map.texts.push_back(m.at(i, j) > 0 ? fmt::format("{}", m.at(i, j)) : "");
-    }
-  return svg(map);
-}
-
 // "Forest taken for Pasture (12 of 300)", the most frequent ones first.
-std::string worst_mistakes(const Confusion& m, const std::vector<std::string>& classes) {
+std::string worst_mistakes(const ConfusionMatrix& matrix, const std::vector<std::string>& classes) {
   struct Mistake {
     std::int64_t count;
-    std::size_t truth, prediction;
+    int truth, prediction;
   };
   std::vector<Mistake> mistakes;
-  for (std::size_t i = 0; i < m.k; ++i)
-    for (std::size_t j = 0; j < m.k; ++j)
-      if (i != j && m.at(i, j) > 0) mistakes.push_back({m.at(i, j), i, j});
+  for (int i = 0; i < matrix.classes(); ++i)
+    for (int j = 0; j < matrix.classes(); ++j)
+      if (i != j && matrix(i, j) > 0) mistakes.push_back({matrix(i, j), i, j});
   if (mistakes.empty()) return "Every test image was recognised.";
   std::ranges::stable_sort(mistakes, std::greater{}, &Mistake::count);
 
-  std::string text = "The most frequent mistakes: ";
-  for (std::size_t n = 0; n < std::min<std::size_t>(3, mistakes.size()); ++n) {
-    const auto& [count, truth, prediction] = mistakes[n];
-    text += fmt::format("{}{} taken for {} ({} of {})", n ? "; " : "", classes[truth], classes[prediction], grouped(count),
-                        grouped(m.of_class(truth)));
-  }
-  return text + ".";
+  std::vector<std::string> worst;
+  for (const auto& [count, truth, prediction] : std::span(mistakes).first(std::min<std::size_t>(3, mistakes.size())))
+    worst.push_back(fmt::format("{} taken for {} ({} of {})", classes[static_cast<std::size_t>(truth)],
+                                classes[static_cast<std::size_t>(prediction)], grouped(count),
+                                grouped(matrix.samples_of(truth))));
+  return fmt::format("The most frequent mistakes: {}.", fmt::join(worst, "; "));
 }
 
-Table class_table(const Confusion& m, const std::vector<std::string>& classes) {
+Table class_table(const ConfusionMatrix& matrix, const std::vector<std::string>& classes) {
   Table table{.align = "lrrr", .header = {"class", "test images", "recall", "precision"}};
-  for (std::size_t c = 0; c < m.k; ++c)
-    table.rows.push_back({classes[c], grouped(m.of_class(c)), percent(share(m.at(c, c), m.of_class(c)), 1),
-                          percent(share(m.at(c, c), m.taken_for(c)), 1)});
+  for (int c = 0; c < matrix.classes(); ++c)
+    table.rows.push_back({classes[static_cast<std::size_t>(c)], grouped(matrix.samples_of(c)),
+                          percent(matrix.samples_of(c) > 0 ? recall(matrix, c) : not_measured, 1),
+                          percent(matrix.predictions_of(c) > 0 ? precision(matrix, c) : not_measured, 1)});
   return table;
 }
 
@@ -143,10 +111,10 @@ Plot over_epochs(const std::string& title, const std::string& y_label) {
   return {.title = title, .x_label = "epoch", .y_label = y_label};
 }
 
-void overview(Page& page, const TrainingReport& report, const Confusion& confusion) {
+void overview(Page& page, const TrainingReport& report, const ConfusionMatrix& confusion) {
   std::set<int> threads;
   for (const RankRow& row : report.ranks) threads.insert(row.threads);
-  std::vector<Fact> facts = {{"test accuracy", percent(share(confusion.right(), confusion.total()), 2)},
+  std::vector<Fact> facts = {{"test accuracy", percent(confusion.samples() > 0 ? accuracy(confusion) : not_measured, 2)},
                              {"training time", duration(report.seconds)},
                              {"images per second", rate(report.images_per_second)}};
   if (!report.ranks.empty()) {
@@ -185,19 +153,24 @@ void learning(Page& page, const std::vector<EpochRow>& epochs) {
   page.figures(figures);
 }
 
-void mistakes(Page& page, const Confusion& confusion, const std::vector<std::string>& classes) {
-  if (confusion.total() == 0) return;
+void mistakes(Page& page, const ConfusionMatrix& confusion, const std::vector<std::string>& classes) {
+  if (confusion.samples() == 0) return;
   page.section("Where it errs");
   page.paragraph(fmt::format("The confusion matrix counts the {} test images, which took no part in training. {}",
-                             grouped(confusion.total()), worst_mistakes(confusion, classes)));
+                             grouped(confusion.samples()), worst_mistakes(confusion, classes)));
   page.figures(
-      {{confusion_picture(confusion, classes),
+      {{svg(confusion_map(confusion, classes)),
         "Each row holds the images of one true class. What stands on the diagonal is right; a cell beside it counts a "
         "mistake. The darker, the larger the share of its row. Empty cells are zero."}});
   page.paragraph(
       "Recall: the share of a class's images that were recognised. Precision: the share of the images taken for a class "
       "that are of it.");
   page.table(class_table(confusion, classes));
+  page.paragraph(
+      fmt::format("Over all classes: macro-F1 {:.4f} (the mean over the classes of 2 · recall · precision / (recall + "
+                  "precision), so that a "
+                  "rare class weighs as much as a common one) and Cohen's kappa {:.4f} (1 is perfect, 0 is guessing).",
+                  macro_f1(confusion), kappa(confusion)));
 }
 
 void samples(Page& page, const TrainingReport& report) {
@@ -244,11 +217,23 @@ void machines(Page& page, const std::vector<RankRow>& ranks) {
 
 }  // namespace
 
+HeatMap confusion_map(const ConfusionMatrix& matrix, const std::vector<std::string>& classes) {
+  HeatMap map{.title = fmt::format("Confusion matrix, {} images", grouped(matrix.samples())),
+              .x_label = "predicted class",
+              .y_label = "true class",
+              .rows = classes,
+              .columns = classes};
+  for (int i = 0; i < matrix.classes(); ++i)
+    for (int j = 0; j < matrix.classes(); ++j) {
+      const std::int64_t count = matrix(i, j);
+      map.shades.push_back(std::sqrt(share(count, matrix.samples_of(i))));
+      map.texts.push_back(count > 0 ? fmt::format("{}", count) : "");
+    }
+  return map;
+}
+
 std::string training_report_page(const TrainingReport& report) {
-  const std::size_t k = report.classes.size();
-  require(report.confusion.empty() || report.confusion.size() == k * k, "report: {} counts of confusion for {} classes",
-          report.confusion.size(), k);
-  const Confusion confusion{report.confusion, report.confusion.empty() ? 0 : k};
+  const ConfusionMatrix confusion = confusion_of(report);
 
   Page page(report.title);
   overview(page, report, confusion);

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "nn/metrics.hpp"
 #include "tasks/report/html.hpp"
+#include "tasks/report/plot.hpp"
 
 namespace tandem {
 
@@ -54,5 +56,9 @@ struct TrainingReport {
 // The whole page as HTML text. The test accuracy shown is the confusion matrix's. Parts without data are left out.
 // Errors: a confusion matrix that is not k x k, a sample of no class; those of svg(), such as gnuplot is not installed.
 std::string training_report_page(const TrainingReport& report);
+
+// The picture of a confusion matrix: counts in the cells, none for zero, coloured by the square root of their share of the row. The root
+// keeps the order and makes rare mistakes visible.
+HeatMap confusion_map(const ConfusionMatrix& matrix, const std::vector<std::string>& classes);
 
 }  // namespace tandem
