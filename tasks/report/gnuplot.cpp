@@ -77,8 +77,8 @@ std::string run_gnuplot(std::string_view script) {
   return drawn;
 }
 
-// gnuplot gives the same ids to the parts of every picture, and in a page the first one wins. So each definition and each use
-// of an id gets a prefix, but only inside of tags: text that looks like one stays.
+// gnuplot gives the same ids to the parts of every picture, and in a page the first one wins. So each definition and each
+// use of an id gets a prefix, but only inside of tags: text that looks like one stays.
 std::string with_id_prefix(std::string_view svg, std::string_view prefix) {
   std::string out;
   out.reserve(svg.size() + svg.size() / 8);

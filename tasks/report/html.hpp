@@ -1,5 +1,5 @@
-// Self-contained HTML pages: one file that can be mailed, printed or put in an archive. Pictures and style are inside; nothing
-// is loaded from anywhere, and no script runs.
+// Self-contained HTML pages: one file that can be mailed, printed or put in an archive. Pictures and style are inside;
+// nothing is loaded from anywhere, and no script runs.
 //
 //   Page page("A run");
 //   page.section("Learning");
@@ -21,7 +21,7 @@ struct Fact {
   std::string name, value;
 };
 
-// `align` has one letter for each column, as in LaTeX: l for text, r for numbers, which stand right with digits of equal width.
+// `align` has one letter for each column, as in LaTeX: l for text, r for numbers, which stand right, digits of equal width.
 struct Table {
   std::string align{};
   std::vector<std::string> header{};
@@ -58,7 +58,7 @@ class Page {
   std::string title_, body_;
 };
 
-// `text` with U+FFFD, the replacement character, for what no page may contain: control characters and bytes that are not UTF-8.
+// `text` with U+FFFD, the replacement character, for what no page may hold: control characters and bytes that are not UTF-8.
 std::string printable(std::string_view text);
 
 // Printable text for use between tags or in a quoted attribute: & < > " ' become &amp; &lt; ...

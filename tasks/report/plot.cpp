@@ -11,8 +11,8 @@
 namespace tandem {
 namespace {
 
-// Seven colours that people with any kind of colour blindness tell apart. The yellow of the original eight is left out, since
-// it fades on white. Source: Okabe and Ito, "Color Universal Design", 2008.
+// Seven colours that people with any kind of colour blindness tell apart. The yellow of the original eight is left out,
+// since it fades on white. Source: Okabe and Ito, "Color Universal Design", 2008.
 constexpr std::array curve_colors = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"};
 
 // gnuplot's filled point shapes, so that curves differ also in black and white: circle, square, up, down, diamond.

@@ -10,8 +10,8 @@
 
 namespace tandem {
 
-// Points (x[i], y[i]) joined by lines in this order. Where a value is not finite the line is interrupted; a curve without any
-// point still has its line in the legend.
+// Points (x[i], y[i]) joined by lines in this order. Where a value is not finite the line is interrupted; a curve without
+// any point still has its line in the legend.
 struct Curve {
   std::string name{};
   std::vector<double> x{}, y{};

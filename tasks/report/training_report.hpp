@@ -57,7 +57,7 @@ struct TrainingReport {
 // Errors: a confusion matrix that is not k x k, a sample of no class; those of svg(), such as gnuplot is not installed.
 std::string training_report_page(const TrainingReport& report);
 
-// The picture of a confusion matrix: counts in the cells, none for zero, coloured by the square root of their share of the row.
+// The picture of a confusion matrix: counts in the cells, none for zero, coloured by the root of their share of the row.
 // The root keeps the order and makes rare mistakes visible.
 HeatMap confusion_map(const ConfusionMatrix& matrix, const std::vector<std::string>& classes);
 
