@@ -52,7 +52,8 @@ void paint_fields(Canvas& canvas, Random& random, const Fields& fields) {
     const Colour inside = (1 + parcel.contrast * stripes) * parcel.colour;
     canvas(x, y) = blend(inside, fields.edge, parcel.edge * coverage(fields.edge_width - cells.border(x, y)));
   });
-  modulate(canvas, fractal_noise(random, 24, 5), 0.06f);
+  modulate(canvas, fractal_noise(random, 24, 5), 0.07f);
+  modulate(canvas, fractal_noise(random, 2, 2), 0.04f);
 }
 
 }  // namespace
@@ -102,28 +103,30 @@ void pasture(Canvas& canvas, Random& random) {
 }
 
 void woods(Canvas& canvas, Random& random) {
-  const Colour leaves = blend(forest, crop, between(random, 0, 0.5));
+  const Colour leaves = blend(forest, crop, between(random, 0, 0.4));
   canvas.values.fill(vary(random, leaves, 0.15));
-  const float patchy = between(random, 0.04, 0.12);
-  modulate(canvas, fractal_noise(random, 40, 3), patchy);
-  modulate(canvas, fractal_noise(random, 3, 2), 0.07f);  // crowns and their shadows
+  const float patchy = between(random, 0.03, 0.1);
+  modulate(canvas, fractal_noise(random, 40, 4), patchy);
+  modulate(canvas, fractal_noise(random, 2, 2), 0.10f);  // crowns and their shadows
 }
 
 void herbs(Canvas& canvas, Random& random) {
   const Colour leaves = blend(grass, blend(crop, young_crop, 0.5f), between(random, 0, 0.8));
   const Colour earth = blend(soil, red_soil, between(random, 0, 0.6));
   const Colour low = vary(random, leaves, 0.15), high = vary(random, earth, 0.15);
-  const float balance = between(random, -0.2, 1.1), patch_size = between(random, 20, 50), shrub_size = between(random, 2, 4);
+  const float balance = between(random, -0.2, 1.1), patch_size = between(random, 20, 50),
+              shrub_size = between(random, 1.2, 3);
   const Field patches = fractal_noise(random, patch_size, 6), thicket = fractal_noise(random, 24, 3);
   const Field shrubs = fractal_noise(random, shrub_size, 2);
-  const float bare = between(random, 0.2, 1.6);  // the noise above which a shrub stands
+  const float bare = between(random, 0, 1.5);  // the noise above which a shrub stands
   for_pixels([&](int x, int y) {
     const Colour ground = blend(low, high, std::clamp(balance + 0.35f * patches(x, y), 0.0f, 1.0f));
-    const float shrub = coverage(shrubs(x, y) + 0.5f * thicket(x, y) - bare);
+    const float shrub = coverage(shrubs(x, y) + 0.7f * thicket(x, y) - bare);
     canvas(x, y) = blend(ground, forest, 0.6f * shrub);
   });
   const float rough = between(random, 0.06, 0.16);
-  modulate(canvas, fractal_noise(random, 16, 5), rough);
+  modulate(canvas, fractal_noise(random, 12, 5), rough);
+  modulate(canvas, fractal_noise(random, 1.5f, 1), rough);
 }
 
 void any_ground(Canvas& canvas, Random& random) {

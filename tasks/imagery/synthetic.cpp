@@ -48,18 +48,22 @@ void river(Canvas& canvas, Random& random) {
   any_ground(canvas, random);
   const float half = between(random, 3, 10), bend = between(random, 0.02, 0.3), roughness = between(random, 0.2, 1.2);
   Field bank = distance_to(meander(random, bend), half + 8);
-  const Field ragged = fractal_noise(random, 14, 3);
-  for (std::size_t i = 0; i < bank.values.size(); ++i) bank.values[i] += roughness * ragged.values[i];
+  Field rim_line = bank;
+  const Field ragged = fractal_noise(random, 14, 3), patchy = fractal_noise(random, 10, 3);
+  for (std::size_t i = 0; i < bank.values.size(); ++i) {
+    bank.values[i] += roughness * ragged.values[i];
+    rim_line.values[i] += 2 * patchy.values[i];
+  }
 
-  const float shore = half + between(random, 0.5, 3);
+  const float shore = half + between(random, 0, 3);
   const Colour rim = chance(random, 0.7) ? forest : sand, wet = blend(water, mud, between(random, 0, 1));
-  paint(canvas, bank, shore, vary(random, rim, 0.15), 0.85f);
+  paint(canvas, rim_line, shore, vary(random, rim, 0.15), 0.8f);
   paint(canvas, bank, half, vary(random, wet, 0.15));
 }
 
 // All water, or all but a ragged disc in one corner.
 void sea_lake(Canvas& canvas, Random& random) {
-  const Colour wet = blend(water, mud, between(random, 0, 1)), colour = vary(random, wet, 0.3);
+  const Colour wet = blend(water, mud, between(random, 0, 1)), colour = vary(random, wet, 0.25);
   if (chance(random, 0.25)) {
     any_ground(canvas, random);
     const Point corner = {chance(random, 0.5) ? 0.0f : side, chance(random, 0.5) ? 0.0f : side};
@@ -93,14 +97,15 @@ void building(Canvas& canvas, const Box& box, Colour colour, float height) {
 void industrial(Canvas& canvas, Random& random) {
   const Colour yard = blend(asphalt, grass, between(random, 0, 0.7));
   canvas.values.fill(vary(random, yard, 0.15));
-  modulate(canvas, fractal_noise(random, 16, 5), 0.2f);
+  modulate(canvas, fractal_noise(random, 8, 4), 0.22f);
   const float angle = between(random, 0, half_turn), road = between(random, 0.6, 1.2);
   paint(canvas, distance_to(meander(random, 0.02f), 3), road, asphalt);
-  const int halls = 12 + static_cast<int>(random.below(24));
-  const double largest = random.uniform(3, 10);
+  const int halls = 20 + static_cast<int>(random.below(30));
+  const double largest = random.uniform(3, 9);
   for (int i = 0; i < halls; ++i) {
     const Point centre = {between(random, 0, side), between(random, 0, side)};
-    const Box hall = random_box(random, centre, angle, 1, largest);
+    const double longest = chance(random, 0.5) ? largest : 2.5;  // sheds stand between the halls
+    const Box hall = random_box(random, centre, angle, 0.7, longest);
     const float bright = between(random, 0, 1), white = between(random, 0, 0.8), height = between(random, 0.8, 2);
     building(canvas, hall, vary(random, blend(blend(asphalt, roof, bright), white_roof, white), 0.25), height);
   }
@@ -112,6 +117,7 @@ void residential(Canvas& canvas, Random& random) {
   const Colour garden = blend(blend(crop, grass, 0.6f), soil, between(random, 0, 0.9));
   canvas.values.fill(vary(random, garden, 0.12));
   modulate(canvas, fractal_noise(random, 10, 4), 0.15f);
+  modulate(canvas, fractal_noise(random, 2, 1), 0.15f);
   trees(canvas, random, 30 + static_cast<int>(random.below(90)), 1.3);
 
   const float angle = between(random, 0, half_turn), along = std::cos(angle), across = std::sin(angle);

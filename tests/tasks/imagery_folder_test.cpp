@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
-#include <fstream>
+#include <array>
+#include <thread>
 
 #include "core/file.hpp"
 #include "core/random.hpp"
@@ -176,6 +177,20 @@ TEST_CASE("a cache ending with impossible numbers but a right checksum is an Err
   CHECK(contains(complaint([&] { unpack(pixels + "x" + packed_ending(tiles, 9), 9); }), "do not fit"));
   tiles.labels[1] = 10;
   CHECK(contains(complaint([&] { unpack(pixels + packed_ending(tiles, 9), 9); }), "label 10"));
+}
+
+TEST_CASE("readers that decode at the same time all get the tiles and leave one good cache file") {
+  const PrivateCache cache;
+  const TemporaryFolder root;
+  fill_folder(root);
+  std::array<TileSet, 4> results;
+  {
+    std::vector<std::jthread> readers;
+    for (TileSet& result : results) readers.emplace_back([&] { result = read_folder(root); });
+  }
+  for (const TileSet& result : results) CHECK(same_tiles(result, read_folder(root, {.cache = false})));
+  CHECK(std::distance(fs::directory_iterator(cache.path()), fs::directory_iterator{}) == 1);
+  CHECK(contains(cache_path(root).string(), cache.path().string()));
 }
 
 TEST_CASE("without a place for the cache the tiles come all the same, with a note") {
