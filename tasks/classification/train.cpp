@@ -1,0 +1,139 @@
+#include "tasks/classification/train.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "core/threads.hpp"
+#include "parallel/collectives/collectives.hpp"
+#include "tasks/classification/tile_dataset.hpp"
+#include "tasks/report/progress.hpp"
+
+namespace tandem {
+namespace {
+
+class Clock {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// Where this rank's time went, summed over steps.
+struct Times {
+  double training = 0, data = 0;
+  std::int64_t images = 0;
+};
+
+std::string host_name() {
+  char name[256] = "unknown";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::vector<RankRow> gather_rows(const RankRow& mine, const Communicator& world) {
+  const nlohmann::json text{mine.rank, mine.host, mine.threads, mine.images, mine.compute_seconds, mine.communication_seconds,
+                            mine.data_seconds};
+  std::vector<RankRow> rows;
+  for (const std::string& line : gather_text(text.dump(), world)) {
+    const auto j = nlohmann::json::parse(line);
+    rows.push_back({j[0], j[1], j[2], j[3], j[4], j[5], j[6]});
+  }
+  return rows;
+}
+
+}  // namespace
+
+Schedule learning_rates(const TrainingSettings& s, std::int64_t steps) {
+  if (s.schedule == "one-cycle") return one_cycle({.peak = s.learning_rate, .steps = steps});
+  Schedule schedule;
+  if (s.schedule == "cosine")
+    schedule = cosine({.from = s.learning_rate, .steps = steps});
+  else if (s.schedule == "step")
+    schedule = step_decay({.rate = s.learning_rate, .every = (steps + 2) / 3});
+  else if (s.schedule == "constant")
+    schedule = constant(s.learning_rate);
+  else
+    throw UsageError(fmt::format("there is no schedule '{}'; there are one-cycle, cosine, step and constant", s.schedule));
+  return s.warm_up > 0 ? warm_up(s.warm_up, std::move(schedule)) : schedule;
+}
+
+TrainingResult train(const LabelledData& data, const TrainingSettings& settings, const RunOptions& run, const Communicator& world) {
+  const TileSet& tiles = data.tiles;
+  TrainingResult result{
+      .classifier = {.settings = settings, .classes = tiles.classes, .image = {tiles.height, tiles.width, tiles.channels},
+                     .statistics = channel_statistics(tiles, data.split.train), .data = data.name},
+      .epochs = {}, .test = {ConfusionMatrix(static_cast<int>(tiles.classes.size()))}, .ranks = {}, .allreduce = {}};
+  Classifier& classifier = result.classifier;
+  classifier.build();
+  Module& model = *classifier.model;
+
+  const TileAugmentation augmentation = settings.augment
+      ? TileAugmentation{.shift = static_cast<int>(settings.shift), .brightness = static_cast<real>(settings.brightness)}
+      : TileAugmentation::none();
+  const TileDataset training(tiles, data.split.train, classifier.statistics, augmentation, settings.seed);
+  const TileDataset validation(tiles, data.split.validation, classifier.statistics);
+  const TileDataset test(tiles, data.split.test, classifier.statistics);
+
+  const auto optimizer = make_optimizer(settings.optimizer, model.parameters(), static_cast<real>(settings.weight_decay));
+  if (run.resume) on_rank_0(world, [&] { load_checkpoint(run.checkpoint, model, optimizer.get()); });
+  if (run.resume && world.rank() != 0) load_checkpoint(run.checkpoint, model, optimizer.get());
+  Trainer trainer(model, *optimizer, classification_loss(static_cast<real>(settings.smoothing)), world,
+                  {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .buckets = run.buckets});
+  result.allreduce = trainer.buckets().algorithm_name();
+  result.same_bits_as_serial = trainer.same_bits_as_serial();
+
+  const Sampler sampler(training.size(), settings.batch, settings.seed);
+  const std::int64_t per_epoch = sampler.batches_per_epoch(), all_steps = per_epoch * settings.epochs;
+  const std::int64_t first_epoch = optimizer->steps() / per_epoch;
+  require(optimizer->steps() <= all_steps && optimizer->steps() % per_epoch == 0,
+          "{}: it stands at step {}, which is no end of an epoch of {} steps; was it made with other data?", run.checkpoint,
+          optimizer->steps(), per_epoch);
+  const std::int64_t last_epoch = run.stop_after > 0 ? std::min(settings.epochs, first_epoch + run.stop_after) : settings.epochs;
+  const Schedule rate = learning_rates(settings, all_steps);
+  Loader loader(training, sampler, {.first_step = optimizer->steps(), .steps = (last_epoch - first_epoch) * per_epoch,
+                                    .micro_batches = settings.micro_batches, .mine = trainer.my_micro_batches()});
+
+  Times times;
+  const Clock whole;
+  for (std::int64_t epoch = first_epoch; epoch < last_epoch; ++epoch) {
+    const Clock clock;
+    StepResult sum;
+    {
+      ProgressBar bar(fmt::format("epoch {:2d}/{}", epoch + 1, settings.epochs), per_epoch, world.rank() == 0);
+      for (std::int64_t i = 0; i < per_epoch; ++i) {
+        const Clock waiting;
+        const std::optional<Batch> batch = loader.next();
+        times.data += waiting.seconds();
+        const StepResult step = trainer.step(*batch, rate(batch->step));
+        sum.loss += step.loss, sum.weight += step.weight, sum.correct += step.correct;
+        times.images += static_cast<std::int64_t>(batch->samples.size());
+        bar.update(i + 1, fmt::format("loss {:.3f}", step.loss / step.weight));
+      }
+    }
+    const double seconds = clock.seconds();
+    times.training += seconds;
+
+    const Score checked = score(model, validation, world);
+    const EpochRow row{.epoch = static_cast<int>(epoch + 1), .train_loss = sum.loss / sum.weight, .validation_loss = checked.loss,
+                       .train_accuracy = sum.correct / static_cast<double>(training.size()),
+                       .validation_accuracy = accuracy(checked.confusion),
+                       .images_per_second = static_cast<double>(training.size()) / seconds,
+                       .learning_rate = rate((epoch + 1) * per_epoch - 1)};
+    result.epochs.push_back(row);
+    if (!run.checkpoint.empty()) on_rank_0(world, [&] { classifier.save(run.checkpoint, *optimizer); });
+    if (run.on_epoch) run.on_epoch(row);
+  }
+  result.seconds = whole.seconds();
+  const double trained = static_cast<double>(training.size()) * static_cast<double>(last_epoch - first_epoch);
+  result.images_per_second = times.training > 0 ? trained / times.training : 0;
+  result.ranks = gather_rows({.rank = world.rank(), .host = host_name(), .threads = thread_count(), .images = times.images,
+                              .compute_seconds = times.training - times.data - trainer.waited(),
+                              .communication_seconds = trainer.waited(), .data_seconds = times.data}, world);
+  result.test = score(model, test, world);
+  return result;
+}
+
+}  // namespace tandem

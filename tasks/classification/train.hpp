@@ -1,0 +1,40 @@
+// Training a classifier from the first step to the last, and what there is to tell afterwards.
+#pragma once
+
+#include <functional>
+
+#include "nn/lr_schedule.hpp"
+#include "parallel/trainer.hpp"
+#include "tasks/classification/classifier.hpp"
+#include "tasks/classification/labelled_data.hpp"
+#include "tasks/classification/score.hpp"
+#include "tasks/report/training_report.hpp"
+
+namespace tandem {
+
+struct RunOptions {
+  std::string checkpoint = {};       // written after each epoch; empty: never
+  bool resume = false;               // go on from the checkpoint
+  std::int64_t stop_after = 0;       // leave after so many epochs of this start, to be resumed later; 0: run to the end
+  GradientBuckets::Options buckets = {};
+  std::function<void(const EpochRow& row)> on_epoch = {};
+};
+
+struct TrainingResult {
+  Classifier classifier;
+  std::vector<EpochRow> epochs;      // of this start
+  Score test;
+  std::vector<RankRow> ranks;        // on rank 0
+  double seconds = 0;                // training with validation, without reading data and testing
+  double images_per_second = 0;      // training alone, over all ranks
+  std::string allreduce;
+  bool same_bits_as_serial = false;
+};
+
+// The learning rate of each of `steps` steps.
+Schedule learning_rates(const TrainingSettings& settings, std::int64_t steps);
+
+// Collective; the same result on every rank but for `ranks`. Errors are the same on every rank.
+TrainingResult train(const LabelledData& data, const TrainingSettings& settings, const RunOptions& run, const Communicator& world);
+
+}  // namespace tandem

@@ -1,0 +1,200 @@
+// classify: trains a convolutional network on image tiles by data parallelism, scores it, and uses it.
+//
+//   ./tandem run -n 2 classify                                     the embedded landscapes, two ranks
+//   ./tandem run -n 2 classify --data EuroSAT --checkpoint eurosat.safetensors --report eurosat.html
+//   ./tandem run classify --checkpoint eurosat.safetensors --predict a.jpg b.png
+#include <fmt/format.h>
+
+#include "core/file.hpp"
+#include "core/threads.hpp"
+#include "parallel/collectives/collectives.hpp"
+#include "parallel/mpi/environment.hpp"
+#include "parallel/mpi/options.hpp"
+#include "tasks/classification/outcome.hpp"
+#include "tasks/classification/tile_dataset.hpp"
+#include "tasks/imagery/image.hpp"
+#include "tasks/report/plot.hpp"
+
+namespace tandem {
+namespace {
+
+struct Options {
+  TrainingSettings settings;
+  DataRequest data;
+  RunOptions run;
+  std::string allreduce = "auto", evaluate, json, report, picture;
+  std::vector<std::string> predict;
+  int threads = 0;
+};
+
+void declare(CLI::App& app, Options& o) {
+  app.add_option("--data", o.data.path, "folder of class folders of JPEG or PNG tiles, or of MNIST's IDX files; else made-up landscapes");
+  app.add_option("--tiles", o.data.synthetic, "how many landscapes to make up")->capture_default_str()->check(CLI::Range(100, 1000000));
+  app.add_flag("--skip-bad", o.data.skip_bad, "leave out files that are no images of the right size, and say which");
+  app.add_flag("--cache,!--no-cache", o.data.cache, "keep decoded images in a file for the next run");
+  add_options(app, o.settings);
+  app.add_option("--allreduce", o.allreduce, "auto, window, doubling or ring (the ring does not keep the bits)")->capture_default_str();
+  app.add_option("--bucket-bytes", o.run.buckets.bucket_bytes, "gradients that are summed at a time")->capture_default_str();
+  app.add_option("--threads", o.threads, "threads of each rank; else OMP_NUM_THREADS")->check(CLI::Range(1, 1024));
+  app.add_option("--checkpoint", o.run.checkpoint, "file for the trained model (safetensors), written after each epoch");
+  app.add_flag("--resume", o.run.resume, "go on from --checkpoint, with the settings kept in it")->needs("--checkpoint");
+  app.add_option("--stop-after", o.run.stop_after, "leave after so many epochs, to be resumed later")->check(CLI::PositiveNumber);
+  app.add_option("--evaluate", o.evaluate, "score this image folder with --checkpoint instead of training")->needs("--checkpoint");
+  app.add_option("--predict", o.predict, "name the class of these images with --checkpoint instead of training")->needs("--checkpoint");
+  app.add_option("--json", o.json, "write the results to this file");
+  app.add_option("--report", o.report, "write a page with curves, confusion matrix and examples to this file (HTML)");
+  app.add_option("--picture", o.picture, "write the confusion matrix to this file (SVG)");
+  app.footer("Example:  tandem run -n 2 classify --data EuroSAT/2750 --checkpoint eurosat.safetensors --report eurosat.html");
+}
+
+// Resuming starts from the settings in the checkpoint; a setting given again must be the same.
+bool parse(Options& o, const Communicator& world, int argc, char** argv) {
+  const char* const about = "Trains, scores and uses a classifier of image tiles, on any number of ranks.";
+  CLI::App app{about, "classify"};
+  declare(app, o);
+  if (!parse_options(app, argc, argv, world)) return false;
+  if (!o.run.resume) return true;
+
+  Options again;
+  const TrainingSettings saved = load_classifier(o.run.checkpoint).settings;
+  again.settings = saved;
+  CLI::App second{about, "classify"};
+  declare(second, again);
+  parse_options(second, argc, argv, world);
+  const nlohmann::json before = saved, now = again.settings;
+  for (const auto& [name, value] : before.items())
+    if (value != now[name])
+      throw UsageError(fmt::format("--resume: {} is {} in {}, but {} was given; a resumed run is the same run", name, value.dump(),
+                                   o.run.checkpoint, now[name].dump()));
+  o = again;
+  return true;
+}
+
+// Finds out before hours of training whether the results can be written.
+void check_outputs(const Options& o, const Communicator& world) {
+  on_rank_0(world, [&] {
+    const bool training = o.evaluate.empty() && o.predict.empty();
+    for (const std::string& path : {o.json, o.report, o.picture, training ? o.run.checkpoint : std::string()})
+      if (!path.empty()) const NewFile probe(path);  // gone again at once
+    if (!o.report.empty() || !o.picture.empty()) svg(Plot{});  // is gnuplot there?
+  });
+}
+
+void tell_left_out(const TileSet& tiles, const Communicator& world) {
+  if (world.rank() != 0) return;
+  for (const BadFile& bad : tiles.bad) fmt::print("left out: {}\n", bad.reason);
+  if (!tiles.note.empty()) fmt::print("note: {}\n", tiles.note);
+}
+
+void train_and_tell(const Options& o, const Communicator& world, const std::string& command) {
+  const LabelledData data = read_labelled_data(o.data, world);
+  tell_left_out(data.tiles, world);
+  RunOptions run = o.run;
+  run.buckets.algorithm = allreduce_algorithm(o.allreduce);
+  if (world.rank() == 0) {
+    fmt::print("{}: {} images of {}x{}x{} in {} classes; {} to train, {} to validate, {} to test\n", data.name, data.tiles.size(),
+               data.tiles.height, data.tiles.width, data.tiles.channels, data.tiles.classes.size(), data.split.train.size(),
+               data.split.validation.size(), data.split.test.size());
+    fmt::print("{} on {} rank(s) of {} thread(s), batches of {} in {} micro-batches\n", o.settings.model, world.size(), thread_count(),
+               o.settings.batch, o.settings.micro_batches);
+    std::fflush(stdout);
+    run.on_epoch = [&](const EpochRow& row) {
+      fmt::print("{}\n", epoch_line(row, o.settings.epochs));
+      std::fflush(stdout);
+    };
+  }
+  const TrainingResult result = train(data, o.settings, run, world);
+  on_rank_0(world, [&] {
+    fmt::print("{}", summary_text(result, world.size()));
+    if (!o.json.empty()) write_file(o.json, summary_json(result, world.size()).dump(2) + "\n");
+    if (!o.picture.empty()) write_file(o.picture, svg(confusion_map(result.test.confusion, data.tiles.classes)));
+    if (!o.report.empty()) write_file(o.report, training_report_page(make_report(result, data, command)));
+    for (const std::string& path : {o.run.checkpoint, o.json, o.picture, o.report})
+      if (!path.empty()) fmt::print("wrote {}\n", path);
+  });
+}
+
+// Labels of a folder count from its own classes; the model knows classes by name.
+TileSet rename_classes(TileSet tiles, const Classifier& classifier) {
+  std::vector<std::int32_t> label_of;
+  for (const std::string& name : tiles.classes) {
+    const auto found = std::ranges::find(classifier.classes, name);
+    require(found != classifier.classes.end(), "evaluate: the model knows no class '{}'; it knows {}", name,
+            fmt::join(classifier.classes, ", "));
+    label_of.push_back(static_cast<std::int32_t>(found - classifier.classes.begin()));
+  }
+  for (std::int32_t& label : tiles.labels) label = label_of[static_cast<std::size_t>(label)];
+  tiles.classes = classifier.classes;
+  return tiles;
+}
+
+void evaluate(Options o, const Communicator& world) {
+  const Classifier classifier = load_classifier(o.run.checkpoint);
+  o.data.path = o.evaluate;
+  const TileSet tiles = rename_classes(read_scoring_folder(o.data, world), classifier);
+  tell_left_out(tiles, world);
+  const Shape image{tiles.height, tiles.width, tiles.channels};
+  require(image == classifier.image, "evaluate: the images are {}, the model wants {}", image, classifier.image);
+  std::vector<Index> all(static_cast<std::size_t>(tiles.size()));
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<Index>(i);
+  const TileDataset dataset(tiles, all, classifier.statistics);
+  const Score result = score(*classifier.model, dataset, world);
+  on_rank_0(world, [&] {
+    const ConfusionMatrix& c = result.confusion;
+    fmt::print("{}\naccuracy {:.2f} %   kappa {:.4f}   macro F1 {:.4f}   loss {:.4f}   ({} images)\n", table(c, classifier.classes),
+               100 * accuracy(c), kappa(c), macro_f1(c), result.loss, c.samples());
+    nlohmann::json j = score_json(result, classifier.classes);
+    j["weights_hash"] = hex(weights_hash(*classifier.model));
+    if (!o.json.empty()) write_file(o.json, j.dump(2) + "\n");
+    if (!o.picture.empty()) write_file(o.picture, svg(confusion_map(c, classifier.classes)));
+  });
+}
+
+void predict(const Options& o, const Communicator& world) {
+  on_rank_0(world, [&] {
+    const Classifier classifier = load_classifier(o.run.checkpoint);
+    TileSet tiles{.height = classifier.image[0], .width = classifier.image[1], .channels = classifier.image[2],
+                  .classes = classifier.classes, .labels = std::vector<std::int32_t>(o.predict.size())};
+    std::vector<std::uint8_t> pixels;
+    for (const std::string& path : o.predict) {
+      const Image image = read_image(path);
+      const Shape shape{image.height, image.width, image.channels};
+      require(shape == classifier.image, "{}: the image is {}, the model wants {}", path, shape, classifier.image);
+      pixels.insert(pixels.end(), image.pixels.begin(), image.pixels.end());
+    }
+    tiles.own(std::move(pixels));
+    std::vector<Index> all(o.predict.size());
+    std::vector<std::int64_t> samples(o.predict.size());
+    for (std::size_t i = 0; i < all.size(); ++i) samples[i] = all[i] = static_cast<Index>(i);
+    const Tensor p = probabilities(*classifier.model, TileDataset(tiles, all, classifier.statistics), samples);
+    const std::vector<std::int32_t> best = predictions(p);
+    nlohmann::json rows = nlohmann::json::array();
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      const std::string& name = classifier.classes[static_cast<std::size_t>(best[i])];
+      const double confidence = p[static_cast<Index>(i) * p.dim(1) + best[i]];
+      fmt::print("{}: {} ({:.1f} %)\n", o.predict[i], name, 100 * confidence);
+      rows.push_back({{"file", o.predict[i]}, {"class", name}, {"confidence", confidence}});
+    }
+    if (!o.json.empty()) write_file(o.json, nlohmann::json{{"predictions", rows}}.dump(2) + "\n");
+  });
+}
+
+int classify(const Communicator& world, int argc, char** argv) {
+  Options options;
+  if (!parse(options, world, argc, argv)) return 0;
+  if (options.threads > 0) set_thread_count(options.threads);
+  options.data.seed = options.settings.seed;
+  check_outputs(options, world);
+  if (!options.predict.empty())
+    predict(options, world);
+  else if (!options.evaluate.empty())
+    evaluate(options, world);
+  else
+    train_and_tell(options, world, fmt::format("tandem run -n {} classify {}", world.size(), fmt::join(argv + 1, argv + argc, " ")));
+  return 0;
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int argc, char** argv) { return tandem::mpi::run(argc, argv, tandem::classify); }
