@@ -6,11 +6,12 @@
 //     0 -----------------------------------------------> 2       4 -> 6
 //     0 -> 1     2 -> 3     4 -> 5     6 -> 7
 //
-// A rank's number in binary tells its place: the lowest 1 bit says in which round it receives, from the rank without that bit;
-// afterwards it serves all lower bits. The number of owners doubles each round: ceil(log2 p) rounds, each rank receives once.
+// A rank's number in binary tells its place: the lowest 1 bit says in which round it receives, from the rank without that
+// bit; afterwards it serves all lower bits. The number of owners doubles each round: ceil(log2 p) rounds, each rank
+// receives once.
 //
-// Source: Chan, Heimlich, Purkayastha, van de Geijn, "Collective communication: theory, practice, and experience", CCPE 19(13),
-// 2007, section 4.1 (minimum spanning tree broadcast).
+// Source: Chan, Heimlich, Purkayastha, van de Geijn, "Collective communication: theory, practice, and experience",
+// Concurrency and Computation 19(13), 2007 (minimum-spanning-tree broadcast).
 #include <bit>
 
 #include "core/error.hpp"

@@ -57,7 +57,8 @@ struct Traffic {
 //
 // Several may be under way at once. Every rank starts them in the same order and waits for them in the same order: wait()
 // steps one operation only, so two ranks that each wait for the operation the other neglects would wait for ever. progress()
-// may be called in any order. The values belong to the operation until it is done, and it must be done before it is destroyed.
+// may be called in any order. The values belong to the operation until it is done, and it must be done before it is
+// destroyed.
 class [[nodiscard]] Allreduce {
  public:
   virtual ~Allreduce() = default;

@@ -6,8 +6,9 @@
 //     rank 2   2    <-+      2+3                  <-+ |     (0+1)+(2+3)
 //     rank 3   3    <-+      2+3                  <---+     (0+1)+(2+3)
 //
-// Nearest partner first, so the sums form the rank tree. Both partners add the same two numbers, and a+b == b+a to the last bit,
-// so all ranks agree. log2 p rounds is the least possible; but the whole vector travels in each, so this is for short vectors.
+// Nearest partner first, so the sums form the rank tree. Both partners add the same two numbers, and a+b == b+a to the last
+// bit, so all ranks agree. log2 p rounds is the least possible; but the whole vector travels in each, so this is for short
+// vectors.
 //
 // Rank counts that are no power of two, p = 2^k + r: the first r pairs fold into one rank each, which takes part for both.
 //
@@ -17,7 +18,7 @@
 //     rank 2   2        2     now "1"    <-+    (0+1)+2          (0+1)+2
 //
 // Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1), 2005,
-// section 4.5.
+// section 4 (allreduce).
 #include <bit>
 #include <vector>
 

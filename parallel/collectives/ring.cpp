@@ -12,10 +12,10 @@
 // Each rank sends (p-1) chunks in each half: 2(p-1)/p n bytes, nearly independent of p, and no allreduce can send fewer. The
 // price is 2(p-1) latencies: this is for long vectors on few ranks.
 //
-// The bits: chunk k is summed in the order k+1, k+2, ..., k+p = k, each chunk starting elsewhere and one term at a time. From
-// p=3 on this is not the rank tree, so training with the ring gives other bits than serial training.
+// The bits: chunk k is summed in the order k+1, k+2, ..., k+p = k, each chunk starting elsewhere and one term at a time.
+// From p=3 on this is not the rank tree, so training with the ring gives other bits than serial training.
 //
-// Source: Patarasuk, Yuan, "Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations", JPDC 69(2), 2009, section 4.
+// Source: Patarasuk, Yuan, "Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations", JPDC 69(2), 2009.
 #include "core/memory.hpp"
 #include "parallel/collectives/collectives.hpp"
 #include "parallel/collectives/sum.hpp"

@@ -12,12 +12,12 @@
 // and every sum written p times, n bytes of each per rank. The slice is walked in blocks that stay in the first-level cache
 // between the reading and the p writings.
 //
-// Why the flags suffice. A release store of ready=t after the gradients, read by an acquire load, makes the gradients visible.
-// Nobody touches rank q's values in round t before ready(q)=t, nor after reduced=t of the last rank; and q waits for exactly
-// that before it calls the sum its own. The next round counts t+1, so a flag is never taken back.
+// Why the flags suffice. A release store of ready=t after the gradients, read by an acquire load, makes the gradients
+// visible. Nobody touches rank q's values in round t before ready(q)=t, nor after reduced=t of the last rank; and q waits
+// for exactly that before it calls the sum its own. The next round counts t+1, so a flag is never taken back.
 //
-// Source: the memory model of MPI shared windows is MPI 4.0, section 12.5 (unified); the two-copy scheme is that of Hoefler et
-// al., "MPI + MPI: a new hybrid approach to parallel programming with MPI plus shared memory", Computing 95, 2013.
+// Source: Hoefler et al., "MPI + MPI: a new hybrid approach to parallel programming with MPI plus shared memory", Computing
+// 95(12), 2013, for the windows; MPI 4.0, section 12.4, for their (unified) memory model.
 #include "parallel/collectives/shared_window.hpp"
 
 #include <algorithm>
@@ -39,9 +39,9 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "flags shared by 
 // Slices begin on a cache line of the window: two ranks that write into one line would pass it back and forth.
 constexpr std::size_t line = memory_alignment / sizeof(real);
 
-// A block of the sum and of two terms fit a first-level cache of 32 KiB, so that the writes find their lines there. Measured on
-// two Zen 4 ranks, 4 and 16 MB: 4 to 16 KiB are alike, longer blocks slower by a half; so is the other plan, in which a rank
-// writes its sums to its own part only and the others fetch them from there.
+// A block of the sum and of two terms fit a first-level cache of 32 KiB, so that the writes find their lines there.
+// Measured on two Zen 4 ranks, 4 and 16 MB: 4 to 16 KiB are alike, longer blocks slower by a half; so is the other plan, in
+// which a rank writes its sums to its own part only and the others fetch them from there.
 constexpr std::size_t block = 8192 / sizeof(real);
 
 std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
@@ -78,8 +78,8 @@ SharedWindow::SharedWindow(const Communicator& comm, std::size_t count, int buck
   require_agreement(rounds_.size(), "buckets", comm);
   require(comm.split_by_node().size() == comm.size(), "shared window: the {} ranks are not all on one host", comm.size());
 
-  // Each rank's memory:   ... 64 | flags of bucket 0, 1, ... | values ...    The first pages of each rank's part are put near
-  // its own core because it writes them first ("noncontig" lets MPI place the parts on pages of their own).
+  // Each rank's memory:   ... 64 | flags of bucket 0, 1, ... | values ...    The first pages of each rank's part are put
+  // near its own core because it writes them first ("noncontig" lets MPI place the parts on pages of their own).
   const std::size_t flag_bytes = rounds_.size() * sizeof(Flags);
   const auto bytes = static_cast<MPI_Aint>(memory_alignment + flag_bytes + count * sizeof(real));
   MPI_Info info = MPI_INFO_NULL;

@@ -36,15 +36,16 @@ class SharedWindow {
   std::span<const real> of(int rank) const { return parts_[static_cast<std::size_t>(rank)]; }
 
   // Sums [offset, offset + length) over the ranks, in place on all of them. Every rank starts the same buckets with the same
-  // ranges in the same order; ranges under way at once must not overlap, nor may one bucket be started again before it is done.
+  // ranges in the same order; ranges under way at once must not overlap, nor may one bucket be started again before it is
+  // done.
   std::unique_ptr<Allreduce> start(std::size_t offset, std::size_t length, int bucket = 0);
   void allreduce(std::size_t offset, std::size_t length, int bucket = 0) { start(offset, length, bucket)->wait(); }
 
  private:
   friend class SharedWindowAllreduce;
 
-  // One cache line per rank and bucket, written by that rank alone. Both count upwards from step to step and are never reset,
-  // so no rank can mistake the last step's flag for this step's.
+  // One cache line per rank and bucket, written by that rank alone. Both count upwards from step to step and are never
+  // reset, so no rank can mistake the last step's flag for this step's.
   struct alignas(64) Flags {
     std::atomic<std::uint64_t> ready{0};    // my values of round t may be read, and overwritten by the sum
     std::atomic<std::uint64_t> reduced{0};  // I have written the sum of my slice of round t to every rank

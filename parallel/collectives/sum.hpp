@@ -7,10 +7,12 @@
 
 namespace tandem {
 
-// sum += term, element by element; equal lengths, no overlap. One addition for two reads and a write: memory decides the speed.
+// sum += term, element by element; equal lengths, no overlap. One addition for two reads and a write: memory decides the
+// speed.
 void add(std::span<real> sum, std::span<const real> term);
 
-// sum = the rank tree over terms[0], terms[1], ... (see collectives.hpp), each as long as sum. `sum` must not overlap a term.
+// sum = the rank tree over terms[0], terms[1], ... (see collectives.hpp), each as long as sum. `sum` must not overlap a
+// term.
 //
 //   terms   0   1   2   3   4   5          p = 6 = 4 + 2: the first two pairs fold into one leaf each
 //            \ /     \ /    |   |

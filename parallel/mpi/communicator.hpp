@@ -1,7 +1,7 @@
 // A group of ranks that can talk to each other, and its messages.
 //
-// A thin owner around MPI_Comm. It can be moved but not copied: making a new communicator is an act of all its ranks together
-// (collective), so it must be visible in the code as duplicate() or split(), never happen by accident.
+// A thin owner around MPI_Comm. It can be moved but not copied: making a new communicator is an act of all its ranks
+// together (collective), so it must be visible in the code as duplicate() or split(), never happen by accident.
 //
 //   Communicator::world()           borrows MPI_COMM_WORLD
 //   comm.duplicate()                the same ranks, separate messages
@@ -50,8 +50,8 @@ class [[nodiscard]] Communicator {
 
   void barrier() const;
 
-  // Blocks until `values` may be reused, which can mean: until the receiver is there. Do not rely on buffering; two ranks that
-  // both send before they receive hang as soon as a message passes the eager limit. Use exchange().
+  // Blocks until `values` may be reused, which can mean: until the receiver is there. Do not rely on buffering; two ranks
+  // that both send before they receive hang as soon as a message passes the eager limit. Use exchange().
   template <MessageRange R>
   void send(R&& values, int to, int tag = 0) const {
     isend(values, to, tag).wait();

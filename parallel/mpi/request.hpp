@@ -1,15 +1,16 @@
 // A message under way.
 //
-// isend and irecv return at once; until the Request has completed, MPI still reads or writes the caller's buffer. So the buffer
-// must outlive the Request, and a Request must not be forgotten:
+// isend and irecv return at once; until the Request has completed, MPI still reads or writes the caller's buffer. So the
+// buffer must outlive the Request, and a Request must not be forgotten:
 //
 //   Request arriving = comm.irecv(inbox, left);      // declared after `inbox`, hence destroyed, and waited for, before it
 //   comm.send(outbox, right);
 //   arriving.wait();
 //
-// What if an exception is thrown between isend and wait? The buffer is about to die while MPI may write into it. Waiting could
-// last forever, since the peer's half may never come; cancelling a send is not possible in practice; going on would corrupt
-// memory silently. The destructor therefore ends the whole job, with a message, if it runs while an exception unwinds the stack.
+// What if an exception is thrown between isend and wait? The buffer is about to die while MPI may write into it. Waiting
+// could last forever, since the peer's half may never come; cancelling a send is not possible in practice; going on would
+// corrupt memory silently. The destructor therefore ends the whole job, with a message, if it runs while an exception
+// unwinds the stack.
 #pragma once
 
 #include <mpi.h>

@@ -43,8 +43,8 @@ class EndOfJob(unittest.TestCase):
         self.expect("mpi", 1, "rank 2 of 3: MPI_Isend: MPI_ERR_RANK: invalid rank")
 
     def test_a_buffer_that_dies_under_a_message_ends_the_job(self):
-        self.expect("message_under_way", 1, "rank 2 of 3: an error was thrown while a message was under way; its buffer dies, "
-                                            "so the job ends here")
+        words = "an error was thrown while a message was under way; its buffer dies, so the job ends here"
+        self.expect("message_under_way", 1, f"rank 2 of 3: {words}")
 
 
 if __name__ == "__main__":
