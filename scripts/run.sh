@@ -77,6 +77,7 @@ default() { [[ -v $1 ]] || export "$1=$2"; }
 prepare_mpi() {
   default OMPI_ALLOW_RUN_AS_ROOT 1
   default OMPI_ALLOW_RUN_AS_ROOT_CONFIRM 1
+  default TANDEM_TERMINAL "$([[ -t 1 ]] && echo 1 || echo 0)"  # mpirun gives its ranks a terminal even where there is none
   default OMPI_MCA_rmaps_base_oversubscribe 1         # more ranks than cores is how one learns on a laptop
   default OMPI_MCA_hwloc_base_binding_policy none     # else all threads of a rank share one core
   default OMPI_MCA_mpi_yield_when_idle $((ranks_here > $(cores)))

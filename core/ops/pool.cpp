@@ -60,7 +60,7 @@ Variable max_pool(const Variable& x, const Window& window) {
     std::fill_n(win + n * s.out_height * s.out_width * s.channels, s.out_height * s.out_width * s.channels, std::uint8_t{0});
     s.for_windows(n, [&](Index to, Index from, Index place) {
       for (Index c = 0; c < s.channels; ++c) {
-        const bool larger = in[from + c] > out[to + c];
+        const bool larger = in[from + c] > out[to + c] || in[from + c] != in[from + c];  // NaN wins, so that it shows
         out[to + c] = larger ? in[from + c] : out[to + c];
         win[to + c] = larger ? static_cast<std::uint8_t>(place) : win[to + c];
       }
