@@ -82,6 +82,7 @@ prepare_mpi() {
   default OMPI_MCA_hwloc_base_binding_policy none     # else all threads of a rank share one core
   default OMPI_MCA_mpi_yield_when_idle $((ranks_here > $(cores)))
   default OMPI_MCA_btl_base_warn_component_unused 0   # no lament over networks that are not there
+  default TANDEM_TERMINAL "$([[ -t 1 ]] && echo 1 || echo 0)"  # mpirun gives every rank a terminal, whatever ours is
   default ASAN_OPTIONS detect_leaks=0                 # Open MPI never frees some of its memory
   may_read_other_process || default OMPI_MCA_btl_vader_single_copy_mechanism none
   if ((host_count > 1)) || [[ ${SLURM_JOB_NUM_NODES:-1} != 1 ]]; then

@@ -158,9 +158,9 @@ class Ranks(Folder):
 
     def test_a_script_runs_on_the_ranks_asked_for(self):
         script = pathlib.Path(self.build.name, "script")
-        script.write_text("#!/bin/sh\necho here\n")
+        script.write_text("#!/bin/sh\necho here, terminal $TANDEM_TERMINAL\n")
         script.chmod(0o755)
-        self.assertEqual(self.run_ranks("-n", 2, script).stdout, "here\n" * 2)
+        self.assertEqual(self.run_ranks("-n", 2, script).stdout, "here, terminal 0\n" * 2)
 
     def test_it_works_where_a_rank_may_not_read_another_s_memory(self):
         result = self.run_ranks("-n", 2, self.program, preexec_fn=forbid_process_vm_readv)
