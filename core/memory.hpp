@@ -7,11 +7,13 @@
 //   take(bytes)   the newest cached block of that size class, else fresh memory from the system
 //   give back     to the cache of its size class, when the last owner lets go
 //
-// Size classes: powers of two with three steps between (1024, 1280, 1536, 1792, 2048, ...), so a block wastes at most a fifth.
+// Size classes: powers of two with three steps between (1024, 1280, 1536, 1792, 2048, ...), so a block of 256 bytes or more
+// wastes less than a fifth; below that they are multiples of 64.
 // Blocks begin on 64 bytes (a cache line and the widest vector) and may be taken and dropped on any thread.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 
@@ -30,18 +32,26 @@ struct MemoryUse {
 MemoryUse memory_use();
 void reset_memory_peak();
 
+// The same seen by the operating system, with what the C and C++ libraries take for themselves. A steady step changes neither.
+struct SystemUse {
+  std::int64_t heap = 0;         // bytes that malloc has from the system (0 where the C library does not tell)
+  std::int64_t page_faults = 0;  // since the start, of this thread and those it computes with; of all threads where unknown
+};
+SystemUse system_use();
+
 // Gives every cached block back to the system.
 void release_cached_memory();
 
-// A block of at least `bytes`, not initialised. Throws Error naming the size if the system has no more.
-std::shared_ptr<void> take_memory(std::size_t bytes);
+// A block of at least `count` values of `each` bytes, not initialised. Throws Error naming the size if it is beyond reason or the
+// system has no more.
+std::shared_ptr<void> take_memory(std::size_t count, std::size_t each = 1);
 
 // `count` uninitialised values of T that live as long as the object: a work area that costs no system call.
 template <class T = real>
 class Scratch {
  public:
   explicit Scratch(std::size_t count)
-      : memory_(take_memory(count * sizeof(T))), values_(static_cast<T*>(memory_.get()), count) {}
+      : memory_(take_memory(count, sizeof(T))), values_(static_cast<T*>(memory_.get()), count) {}
   T* data() const { return values_.data(); }
   std::size_t size() const { return values_.size(); }
   T& operator[](std::size_t i) const { return values_[i]; }
