@@ -60,6 +60,17 @@ MODELS = {  # name: how to build it, shape of an image
 }
 
 
+def probe():
+    """Which PyTorch this is, and whether its matrix products come from the slow reference BLAS."""
+    import torch
+
+    torch.mm(torch.ones(2, 2), torch.ones(2, 2))
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        libraries = {os.path.realpath(line.split()[-1]) for line in maps if "/" in line}
+    blas = [library for library in libraries if os.path.basename(library).startswith("libblas")]
+    print(json.dumps({"version": torch.__version__, "reference_blas": any(os.path.dirname(b).endswith("/blas") for b in blas)}))
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--model", choices=MODELS, default="cnn")
@@ -68,7 +79,11 @@ def main():
     arguments.add_argument("--layout", choices=["contiguous", "channels_last"], default="contiguous")
     arguments.add_argument("--steps", type=int, default=20)
     arguments.add_argument("--warm-up", type=int, default=3)
+    arguments.add_argument("--probe", action="store_true", help="say only which PyTorch this is")
     options = arguments.parse_args()
+    if options.probe:
+        probe()
+        return
 
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # before torch starts its threads
     import torch
