@@ -48,29 +48,46 @@ struct PoolShape {
   }
 };
 
+// One pixel of a window, all its channels. `__restrict` says that the arrays do not overlap; else the compiler must assume that a
+// byte may be written anywhere, and makes no vector loop of it.
+
+// Keeps the larger of v and the best so far, and who it was. NaN wins and is not beaten, so that it shows.
+void keep_larger(const real* __restrict v, std::uint8_t place, Index channels, real* __restrict best, std::uint8_t* __restrict winner) {
+  for (Index c = 0; c < channels; ++c) {
+    const bool larger = v[c] > best[c] || v[c] != v[c];
+    best[c] = larger ? v[c] : best[c];
+    winner[c] = larger ? place : winner[c];
+  }
+}
+
+// dx += dy in the channels in which this pixel has won.
+void add_where_won(const real* __restrict dy, const std::uint8_t* __restrict winner, std::uint8_t place, Index channels,
+                   real* __restrict dx) {
+  for (Index c = 0; c < channels; ++c) dx[c] += winner[c] == place ? dy[c] : 0;
+}
+
 }  // namespace
 
 // The winner's place in its window is kept in one byte a value; dy goes to the winner.
 Variable max_pool(const Variable& x, const Window& window) {
   const PoolShape s("max_pool", x.shape(), window);
   require(window.height * window.width <= 256, "max_pool: a window of {}x{} pixels; at most 256 in all", window.height, window.width);
-  Tensor y = Tensor::full(s.output(), -std::numeric_limits<real>::infinity());
+  const Index in_image = s.height * s.width * s.channels, out_image = s.out_height * s.out_width * s.channels;
+  Tensor y(s.output());
   const Scratch<std::uint8_t> winner(static_cast<std::size_t>(y.size()));
   for_blocks(s.images, 1, [&, in = x.value().data(), out = y.data(), win = winner.data()](Index n, Index) {
-    std::fill_n(win + n * s.out_height * s.out_width * s.channels, s.out_height * s.out_width * s.channels, std::uint8_t{0});
+    std::fill_n(out + n * out_image, out_image, -std::numeric_limits<real>::infinity());
+    std::fill_n(win + n * out_image, out_image, std::uint8_t{0});
     s.for_windows(n, [&](Index to, Index from, Index place) {
-      for (Index c = 0; c < s.channels; ++c) {
-        const bool larger = in[from + c] > out[to + c] || in[from + c] != in[from + c];  // NaN wins, so that it shows
-        out[to + c] = larger ? in[from + c] : out[to + c];
-        win[to + c] = larger ? static_cast<std::uint8_t>(place) : win[to + c];
-      }
+      keep_larger(in + from, static_cast<std::uint8_t>(place), s.channels, out + to, win + to);
     });
   });
-  return record("max_pool", y, {{x, [s, winner, shape = x.shape()](const Tensor& dy) {
-    Tensor dx = Tensor::zeros(shape);
+  return record("max_pool", y, {{x, [s, in_image, winner, shape = x.shape()](const Tensor& dy) {
+    Tensor dx(shape);
     for_blocks(s.images, 1, [&, d = dy.data(), to = dx.data(), win = winner.data()](Index n, Index) {
+      std::fill_n(to + n * in_image, in_image, real{0});  // image by image: it is still in the cache when the windows come
       s.for_windows(n, [&](Index out, Index in, Index place) {
-        for (Index c = 0; c < s.channels; ++c) to[in + c] += win[out + c] == place ? d[out + c] : 0;
+        add_where_won(d + out, win + out, static_cast<std::uint8_t>(place), s.channels, to + in);
       });
     });
     return dx;
