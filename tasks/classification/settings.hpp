@@ -10,7 +10,7 @@ namespace tandem {
 
 struct TrainingSettings {
   std::string model = "resnet";
-  std::int64_t epochs = 12;
+  std::int64_t epochs = 16;
   std::int64_t batch = 64;
   std::int64_t micro_batches = 8;
   std::string optimizer = "sgd";
