@@ -103,7 +103,7 @@ struct Target {
 };
 
 // target[p,:] = b[:] + sum over k of source[pixel[p] + tap[k]] B[k,:]          B packed, [taps,columns]; b may be null
-void correlate(const Window& window, Index images, const real* source, const real* B, Index columns, const real* b,
+void correlate(const TapWindow& window, Index images, const real* source, const real* B, Index columns, const real* b,
                const Target& target) {
   const Strips strips(window, images, pixels_forward);
   const Index taps = window.taps(), part = part_of_thread(strips.count());
@@ -131,7 +131,7 @@ void correlate(const Window& window, Index images, const real* source, const rea
   });
 }
 
-Window forward_window(const ConvShape& s) {
+TapWindow forward_window(const ConvShape& s) {
   return {.height = s.height,
           .width = s.width,
           .channels = s.in_channels,
@@ -171,7 +171,7 @@ Phase phase_of(Index phase, Index size, Index kernel, Index stride, Index pad) {
 
 void conv_forward(const ConvShape& s, const real* x, const real* W, const real* b, real* y) {
   check("conv_forward", s);
-  const Window window = forward_window(s);
+  const TapWindow window = forward_window(s);
   const Index taps = window.taps(), out = s.out_channels, row = window.out_width * out;
   Scratch B(count_of(taps * packed_columns(out)));
   const Index part = part_of_thread(taps);
@@ -201,7 +201,7 @@ void conv_backward_data(const ConvShape& s, const real* dy, const real* W, real*
                     v = phase_w + (w.taps - 1 - t % w.taps) * s.stride_w;
         pack(W + (u * s.kernel_w + v) * in * out, 1, out, out, in, B.data(), t * out, taps * out);
       });
-      const Window window{.height = s.out_height(),
+      const TapWindow window{.height = s.out_height(),
                           .width = s.out_width(),
                           .channels = out,
                           .first_h = h.first,
@@ -220,7 +220,7 @@ void conv_backward_data(const ConvShape& s, const real* dy, const real* W, real*
 // All threads together pack some strips of x and dy; then each adds all of these to its own tiles of dW, strip after strip.
 void conv_backward_weights(const ConvShape& s, const real* x, const real* dy, real* dW) {
   check("conv_backward_weights", s);
-  const Window window = forward_window(s);
+  const TapWindow window = forward_window(s);
   const Strips strips(window, s.images, pixels_weights);
   const Index taps = window.taps(), out = s.out_channels, count = strips.count();
   const Scratch<Index> pixel = strips.pixel_offsets(), tap = strips.tap_offsets();

@@ -9,7 +9,7 @@ Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-Strips::Strips(const Window& window, Index images, Index pixels) : window_(window), images_(images) {
+Strips::Strips(const TapWindow& window, Index images, Index pixels) : window_(window), images_(images) {
   const Index image_pixels = std::max<Index>(1, window.out_height * window.out_width);
   group_ = std::max<Index>(1, pixels / image_pixels);
   const Index cuts = divide_up(image_pixels, std::max(pixels, window.out_width));
@@ -28,7 +28,7 @@ Index Strips::in_height() const { return std::max<Index>(0, (rows_ - 1) * window
 Index Strips::in_width() const { return std::max<Index>(0, (window_.out_width - 1) * window_.stride_w + window_.taps_w); }
 
 void Strips::copy_padded(const Strip& strip, const real* source, real* padded) const {
-  const Window& w = window_;
+  const TapWindow& w = window_;
   const Index row_size = in_width() * w.channels, first_row = w.first_h + strip.row * w.stride_h;
   const Index left = std::clamp<Index>(-w.first_w, 0, in_width());  // columns [left, right) lie in the image
   const Index right = std::clamp(w.width - w.first_w, left, in_width());

@@ -21,7 +21,7 @@ namespace tandem {
 
 // Tap (u,v) of output pixel (i,j) is source pixel (first_h + i stride_h + u, first_w + j stride_w + v); zero outside the
 // image.
-struct Window {
+struct TapWindow {
   Index height, width, channels;  // of the source
   Index first_h, first_w;         // where tap (0,0) of output pixel (0,0) stands; may be outside
   Index stride_h, stride_w;
@@ -40,7 +40,7 @@ struct Strip {
 class Strips {
  public:
   // Strips of about `pixels` output pixels; at least one row.
-  Strips(const Window& window, Index images, Index pixels);
+  Strips(const TapWindow& window, Index images, Index pixels);
 
   Index count() const { return count_; }
   Strip operator[](Index i) const;
@@ -63,7 +63,7 @@ class Strips {
   Index in_width() const;
   Index image_size() const { return in_height() * in_width() * window_.channels; }
 
-  Window window_;
+  TapWindow window_;
   Index images_;
   Index group_;      // images of a strip
   Index rows_;       // rows of a strip
