@@ -28,16 +28,17 @@ Variable::Variable(Tensor value, bool needs_gradient) : node_(std::make_shared<N
   node_->needs_gradient = needs_gradient;
 }
 
-const Tensor& Variable::value() const {
+Node& Variable::node() const {
   require(defined(), "autograd: this variable holds nothing");
-  return node_->value;
+  return *node_;
 }
-Tensor& Variable::value() { return const_cast<Tensor&>(std::as_const(*this).value()); }
-const Tensor& Variable::gradient() const { return node_->gradient; }
-void Variable::set_gradient(Tensor gradient) { node_->gradient = std::move(gradient); }
-bool Variable::needs_gradient() const { return node_->needs_gradient; }
-bool Variable::is_leaf() const { return node_->op == "leaf"; }
-std::string_view Variable::op() const { return node_->op; }
+const Tensor& Variable::value() const { return node().value; }
+Tensor& Variable::value() { return node().value; }
+const Tensor& Variable::gradient() const { return node().gradient; }
+void Variable::set_gradient(Tensor gradient) { node().gradient = std::move(gradient); }
+bool Variable::needs_gradient() const { return node().needs_gradient; }
+bool Variable::is_leaf() const { return node().op == "leaf"; }
+std::string_view Variable::op() const { return node().op; }
 
 Node::~Node() {
   // A chain of 100,000 nodes freed by recursion would overflow the stack; free it one node at a time.
@@ -71,6 +72,7 @@ class GraphWalk {
     accumulate(y.node_->gradient, std::move(dy));
     // `order_` lists inputs before users; walk it from the back, so that a node's gradient is complete when we come to it.
     for (; !order_.empty(); order_.pop_back()) visit(*order_.back().node_);
+    if (y.is_leaf() && options_.leaf_ready) options_.leaf_ready(y);
   }
 
  private:
@@ -98,7 +100,7 @@ class GraphWalk {
       Node& input = *edge.input.node_;
       const bool last_use = --uses_[&input] == 0;
       if (options_.deferred && edge.input.is_leaf() && !std::ranges::count(options_.not_deferred, edge.input)) {
-        options_.deferred->work_.push_back({edge.input, edge.pullback, dy, last_use});
+        options_.deferred->work_.push_back({node.op, edge.input, edge.pullback, dy, last_use});
         continue;
       }
       pull(node.op, edge.input, edge.pullback, dy);
@@ -121,7 +123,7 @@ class GraphWalk {
 
 void DeferredGradients::run(const LeafReady& leaf_ready) {
   for (const Item& item : std::exchange(work_, {})) {
-    GraphWalk::pull("deferred", item.leaf, item.pullback, item.dy);
+    GraphWalk::pull(item.op, item.leaf, item.pullback, item.dy);
     if (item.last && leaf_ready) leaf_ready(item.leaf);
   }
 }

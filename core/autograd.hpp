@@ -43,6 +43,8 @@ class Variable {
   friend bool operator==(const Variable& a, const Variable& b) { return a.node_ == b.node_; }
 
  private:
+  Node& node() const;  // throws Error if there is none
+
   friend Variable record(std::string_view op, Tensor y, std::vector<struct Edge> edges);
   friend class GraphWalk;
   friend struct Node;
@@ -94,7 +96,7 @@ class DeferredGradients {
 
  private:
   friend class GraphWalk;
-  struct Item { Variable leaf; Pullback pullback; Tensor dy; bool last; };
+  struct Item { std::string_view op; Variable leaf; Pullback pullback; Tensor dy; bool last; };
   std::vector<Item> work_;
 };
 
