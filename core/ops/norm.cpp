@@ -11,10 +11,10 @@
 namespace tandem {
 namespace {
 
-void check(const Variable& x, const Variable& gamma, const Variable& beta) {
+void check(std::string_view op, const Variable& x, const Variable& gamma, const Variable& beta) {
   const Shape expected{x.value().columns()};
   require(x.shape().rank() >= 2 && gamma.shape() == expected && beta.shape() == expected,
-          "batch_norm: x is {}, gamma {}, beta {}; expected gamma and beta of shape {}", x.shape(), gamma.shape(), beta.shape(), expected);
+          "{}: x is {}, gamma {}, beta {}; expected gamma and beta of shape {}", op, x.shape(), gamma.shape(), beta.shape(), expected);
 }
 
 // y = a x + b, column by column
@@ -75,7 +75,7 @@ struct Sums {
 
 // dbeta = sum dy      dgamma = sum dy x^      dx = gamma / deviation (dy - dbeta / n - x^ dgamma / n)
 Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon, BatchStatistics* statistics) {
-  check(x, gamma, beta);
+  check("batch_norm", x, gamma, beta);
   const Index c = x.value().columns(), n = x.value().row_count();
   require(n > 1, "batch_norm: x is {}, so each channel has {} value(s); a variance needs at least 2", x.shape(), n);
   const auto share = [n](real total) { return total / static_cast<real>(n); };
@@ -98,7 +98,9 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
 // With fixed statistics every value is independent: dx = gamma / deviation dy.
 Variable normalise(const Variable& x, const Tensor& mean, const Tensor& variance, const Variable& gamma, const Variable& beta,
                    real epsilon) {
-  check(x, gamma, beta);
+  check("normalise", x, gamma, beta);
+  require(mean.shape() == gamma.shape() && variance.shape() == gamma.shape(), "normalise: x is {}, mean {}, variance {}; expected {}",
+          x.shape(), mean.shape(), variance.shape(), gamma.shape());
   const Tensor inverse = inverse_deviation(variance, epsilon);
   const auto sums = std::make_shared<Sums>(Sums{x.value(), mean, inverse});
   return record("normalise", normalised(x.value(), mean, inverse, gamma.value(), beta.value()), {

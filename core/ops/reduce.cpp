@@ -12,7 +12,7 @@ struct Axis {
 
   Axis(const Shape& shape, int axis) {
     const int at = axis < 0 ? axis + shape.rank() : axis;
-    extent = shape[at];
+    extent = shape[axis];  // throws if there is no such axis
     for (int i = 0; i < shape.rank(); ++i) {
       if (i < at) outer *= shape[i];
       if (i > at) inner *= shape[i];
@@ -55,7 +55,7 @@ Variable mean(const Variable& x, int axis) {
   return scale(sum(x, axis), 1 / static_cast<real>(extent));
 }
 
-// The gradient goes to the largest value alone.
+// The gradient goes to the largest value alone. NaN wins, so that it shows.
 Variable max(const Variable& x, int axis) {
   const Axis a(x.shape(), axis);
   require(a.extent > 0, "max: axis {} of {} is empty", axis, x.shape());
@@ -65,7 +65,7 @@ Variable max(const Variable& x, int axis) {
     for (Index i = 0; i < a.inner; ++i) {
       Index best = a.at(o, 0, i);
       for (Index e = 1; e < a.extent; ++e)
-        if (x.value()[a.at(o, e, i)] > x.value()[best]) best = a.at(o, e, i);
+        if (const real v = x.value()[a.at(o, e, i)]; v > x.value()[best] || v != v) best = a.at(o, e, i);
       winner[static_cast<std::size_t>(o * a.inner + i)] = best;
       y[o * a.inner + i] = x.value()[best];
     }

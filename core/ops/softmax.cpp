@@ -92,6 +92,7 @@ Variable cross_entropy_sum(const Variable& logits, std::span<const std::int32_t>
 }
 
 real cross_entropy_weight(std::span<const std::int32_t> labels, const CrossEntropyOptions& options) {
+  if (!options.class_weights.empty()) check_labels(labels, static_cast<Index>(options.class_weights.size()), options);
   Tensor weights = Tensor::zeros({static_cast<Index>(labels.size())});
   for (std::size_t i = 0; i < labels.size(); ++i)
     if (labels[i] != options.ignored_label) weights[static_cast<Index>(i)] = weight(options, labels[i]);
@@ -100,6 +101,7 @@ real cross_entropy_weight(std::span<const std::int32_t> labels, const CrossEntro
 
 // d sum (x - t)^2 = 2 (x - t) dx
 Variable squared_error_sum(const Variable& x, const Tensor& target) {
+  require(x.shape() == target.shape(), "squared_error: x is {} but the target is {}", x.shape(), target.shape());
   const Tensor error = map(x.value(), target, [](real v, real t) { return v - t; });
   return record("squared_error", Tensor::scalar(ordered_sum(map(error, [](real e) { return e * e; }))), {
       {x, [error](const Tensor& dy) { return map(error, [d = dy.item()](real e) { return 2 * d * e; }); }}});
