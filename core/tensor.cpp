@@ -7,7 +7,7 @@ namespace tandem {
 Tensor::Tensor(Shape shape)
     : shape_(shape),
       size_(shape.size()),
-      values_(std::static_pointer_cast<real>(take_memory(static_cast<std::size_t>(size_) * sizeof(real)))) {}
+      values_(std::static_pointer_cast<real>(take_memory(static_cast<std::size_t>(size_), sizeof(real)))) {}
 
 Tensor::Tensor(Shape shape, std::initializer_list<real> values) : Tensor(shape) {
   require(size_ == static_cast<Index>(values.size()), "tensor: shape {} needs {} values, got {}", shape_, size_,
