@@ -28,8 +28,11 @@ std::vector<Row> table() {
       {"add, the same twice", [](V v) { return v[0] + v[0]; }, {{3}}},
       {"subtract", [](V v) { return v[0] - v[1]; }, {{2, 1, 3}, {4, 1}}},
       {"multiply", [](V v) { return v[0] * v[1]; }, {{2, 3}, {2, 1}}},
+      {"multiply, six axes", [](V v) { return v[0] * v[1]; }, {{1, 2, 1, 2, 1, 3}, {2, 1, 2, 2, 1, 1}}},
+      {"multiply, one value and none", [](V v) { return v[0] * v[1]; }, {{1, 1}, {3, 0}}},
       {"square by multiply", [](V v) { return v[0] * v[0]; }, {{7}}},
       {"divide", [](V v) { return v[0] / v[1]; }, {{3, 4}, {4}}, 5},
+      {"divide, both repeat", [](V v) { return v[0] / v[1]; }, {{2, 1}, {1, 3}}, 5},
       {"negate", [](V v) { return -v[0]; }, {{3}}},
       {"scale", [](V v) { return scale(v[0], 2.5); }, {{3, 2}}},
       {"relu", [](V v) { return relu(v[0]); }, {{5, 7}}},
@@ -44,20 +47,32 @@ std::vector<Row> table() {
       {"sum over an empty axis", [](V v) { return sum(v[0], 1); }, {{3, 0, 2}}},
       {"mean over the last axis", [](V v) { return mean(v[0], -1); }, {{3, 4, 2}}},
       {"max over the middle axis", [](V v) { return tandem::max(v[0], 1); }, {{3, 4, 2}}},
+      {"sum over an axis of one", [](V v) { return sum(v[0], 0); }, {{1, 3}}},
+      {"sum over the only axis", [](V v) { return sum(v[0], 0); }, {{4}}},
+      {"mean of one value", [](V v) { return mean(v[0]); }, {{}}},
+      {"max over the last axis", [](V v) { return tandem::max(v[0], -1); }, {{3, 7}}},
+      {"max with nothing beside the axis", [](V v) { return tandem::max(v[0], 1); }, {{0, 3}}},
       {"reshape", [](V v) { return reshape(v[0], {2, 6}); }, {{3, 4}}},
       {"flatten", [](V v) { return flatten(v[0]); }, {{2, 3, 4}}},
       {"permute", [](V v) { return permute(v[0], {2, 0, 1}); }, {{2, 3, 4}}},
       {"permute four axes", [](V v) { return permute(v[0], {0, 3, 1, 2}); }, {{2, 3, 1, 4}}},
+      {"permute, empty", [](V v) { return permute(v[0], {1, 0}); }, {{0, 3}}},
+      {"flatten, empty", [](V v) { return flatten(v[0]); }, {{0, 3, 2}}},
+      {"concat of one part", [](V v) { return concat({v[0]}, -1); }, {{2, 3}}},
       {"concat", [](V v) { return concat({v[0], v[1], v[0]}, 1); }, {{2, 3, 2}, {2, 1, 2}}},
       {"concat with an empty part", [](V v) { return concat({v[0], v[1]}, 0); }, {{2, 3}, {0, 3}}},
       {"slice", [](V v) { return slice(v[0], 1, 1, 3); }, {{2, 4, 3}}},
       {"slice of nothing", [](V v) { return slice(v[0], -1, 2, 2); }, {{2, 3}}},
       {"pad", [](V v) { return pad(v[0], {{1, 0}, {0, 2}, {1, 1}}); }, {{2, 1, 3}}},
+      {"slice of a scalar's row", [](V v) { return slice(v[0], 0, 0, 1); }, {{1}}},
+      {"pad an empty axis", [](V v) { return pad(v[0], {{1, 2}, {0, 1}}); }, {{0, 2}}},
       {"log_softmax", [](V v) { return log_softmax(v[0]); }, {{3, 5}}},
       {"log_softmax of one class", [](V v) { return log_softmax(v[0]); }, {{3, 1}}},
+      {"log_softmax of no rows", [](V v) { return log_softmax(v[0]); }, {{0, 3}}},
       {"squared_error_sum", [](V v) { return squared_error_sum(v[0], Tensor::full({3, 2}, 0.3)); }, {{3, 2}}},
       {"mean_squared_error", [](V v) { return mean_squared_error(v[0], Tensor::full({3, 2}, 0.3)); }, {{3, 2}}},
       {"global_average_pool", [](V v) { return global_average_pool(v[0]); }, {{2, 3, 4, 5}}},
+      {"global_average_pool of one pixel", [](V v) { return global_average_pool(v[0]); }, {{2, 1, 1, 3}}},
       {"normalise", [](V v) {
          return normalise(v[0], Tensor::full({3}, 0.2), Tensor::full({3}, 0.7), v[1], v[2], 1e-5);
        }, {{2, 2, 2, 3}, {3}, {3}}},
@@ -65,6 +80,10 @@ std::vector<Row> table() {
          const std::vector<std::uint64_t> streams{3, 4, 9};
          return dropout(v[0], 0.4, 7, streams);
        }, {{3, 10}}},
+      {"dropout of images", [](V v) {
+         const std::vector<std::uint64_t> streams{3, 4};
+         return dropout(v[0], 0.4, 7, streams);
+       }, {{2, 3, 2, 2}}},
       {"a shared value with two users", [](V v) {
          const Variable h = tandem::tanh(v[0]);
          return h * sigmoid(h) + v[0];
@@ -92,6 +111,11 @@ std::vector<Row> table() {
            {{1, 1, 1, 1}, {1, 1, 1, 1}, {}},
            {{1, 1, 1, 2}, {3, 3, 2, 1}, {.pad_h = 1, .pad_w = 1}},
            {{0, 4, 4, 3}, {3, 3, 3, 2}, {.pad_h = 1, .pad_w = 1}},
+           {{1, 4, 4, 0}, {3, 3, 0, 2}, {}},
+           {{1, 4, 4, 2}, {3, 3, 2, 0}, {}},
+           {{2, 8, 9, 2}, {2, 2, 2, 3}, {.stride_h = 3, .stride_w = 4}},                          // pixels that no window meets
+           {{1, 3, 4, 2}, {2, 1, 2, 3}, {.stride_h = 2, .stride_w = 1, .pad_h = 3, .pad_w = 2}},  // windows that meet no pixel
+           {{1, 2, 11, 1}, {2, 5, 1, 1}, {.stride_w = 5}},
            {{1, 3, 3, 2}, {5, 5, 2, 17}, {.pad_h = 2, .pad_w = 2}}}) {
     rows.push_back({fmt::format("conv2d {} * {}", conv.x, conv.W), [w = conv.window](V v) { return conv2d(v[0], v[1], v[2], w); },
                     {conv.x, conv.W, {conv.W[3]}}});
@@ -100,12 +124,13 @@ std::vector<Row> table() {
 
   for (const auto& [x, window] : std::vector<std::pair<Shape, Window>>{
            {{2, 4, 4, 3}, Window::square(2, 2)}, {{1, 5, 7, 2}, Window::square(3, 2, 1)}, {{1, 3, 3, 1}, Window::square(2)},
-           {{1, 1, 1, 1}, Window::square(1)},    {{0, 4, 4, 2}, Window::square(2, 2)},    {{1, 4, 6, 2}, {2, 3, 2, 1, 0, 1}}}) {
+           {{1, 1, 1, 1}, Window::square(1)},    {{0, 4, 4, 2}, Window::square(2, 2)},    {{1, 4, 6, 2}, {2, 3, 2, 1, 0, 1}},
+           {{1, 7, 8, 2}, Window::square(2, 3)}, {{2, 3, 2, 0}, Window::square(2)},      {{1, 2, 3, 1}, {4, 3, 1, 1, 3, 2}}}) {
     rows.push_back({fmt::format("max_pool {}", x), [w = window](V v) { return max_pool(v[0], w); }, {x}});
     rows.push_back({fmt::format("average_pool {}", x), [w = window](V v) { return average_pool(v[0], w); }, {x}});
   }
 
-  for (const Shape& x : {Shape{4, 3}, Shape{2, 3, 2, 5}, Shape{2, 1}})
+  for (const Shape& x : {Shape{4, 3}, Shape{2, 3, 2, 5}, Shape{2, 1}, Shape{513, 2}, Shape{4, 0}})
     rows.push_back({fmt::format("batch_norm {}", x), [](V v) { return batch_norm(v[0], v[1], v[2], 1e-5, nullptr); },
                     {x, {x[-1]}, {x[-1]}}});
 
