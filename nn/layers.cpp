@@ -33,12 +33,15 @@ Variable BatchNorm::forward(const Variable& x, const Context& context) {
 Index BatchNorm::statistics_size() const { return 2 * channels_ + 1; }
 
 void BatchNorm::take_statistics(std::span<real> part) {
-  const auto rows = static_cast<real>(latest_.rows);
+  const BatchStatistics latest = std::exchange(latest_, {});  // taken once
+  std::ranges::fill(part, real{0});
+  if (latest.rows == 0) return;  // this layer met no data
+  const auto rows = static_cast<real>(latest.rows);
   for (Index c = 0; c < channels_; ++c) {
     const auto at = static_cast<std::size_t>(c);
-    part[at] = rows * latest_.mean[c];
+    part[at] = rows * latest.mean[c];
     // The unbiased estimate, with 1/(n-1): the running value shall stand for all images, not for this sample.
-    part[at + static_cast<std::size_t>(channels_)] = rows * latest_.variance[c] * (rows / (rows - 1));
+    part[at + static_cast<std::size_t>(channels_)] = rows * latest.variance[c] * (rows / (rows - 1));
   }
   part.back() = rows;
 }
@@ -56,6 +59,8 @@ void BatchNorm::commit_statistics(std::span<const real> sum) {
 
 Variable Dropout::forward(const Variable& x, const Context& context) {
   if (!context.training || probability_ == 0) return x;
+  require(x.shape().rank() >= 1 && x.shape()[0] == static_cast<Index>(context.samples.size()),
+          "dropout '{}': x is {} but the context names {} samples", path(), x.shape(), context.samples.size());
   std::vector<std::uint64_t> streams;
   for (const std::int64_t sample : context.samples)
     streams.push_back(mix(hash(path()), static_cast<std::uint64_t>(sample), static_cast<std::uint64_t>(context.step)));

@@ -44,7 +44,7 @@ class BatchNorm : public Module {
   Variable forward(const Variable& x, const Context& context) override;
 
   Index statistics_size() const override;
-  void take_statistics(std::span<real> part) override;          // [rows mean, rows variance, rows]
+  void take_statistics(std::span<real> part) override;          // [rows mean, rows variance, rows] since the last call
   void commit_statistics(std::span<const real> sum) override;
 
  private:

@@ -8,6 +8,11 @@ namespace {
 
 std::string join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
 
+// A dot would make "a.b" ambiguous: parameter b of child a, or one named so.
+void check_name(std::string_view what, std::string_view name) {
+  require(!name.empty() && name.find('.') == name.npos, "module: a {} cannot be named '{}'", what, name);
+}
+
 }  // namespace
 
 std::vector<Parameter> Module::parameters() const {
@@ -40,18 +45,26 @@ std::vector<Module*> Module::modules() {
 }
 
 Variable Module::add_parameter(std::string name, Shape shape, Initialiser initialise) {
+  check_name("parameter", name);
+  for (const Parameter& other : parameters_) require(other.name != name, "module: two parameters are named '{}'", name);
   Variable variable(Tensor::zeros(shape), true);
   parameters_.push_back({std::move(name), variable, std::move(initialise)});
   return variable;
 }
 
 Tensor Module::add_buffer(std::string name, Tensor values) {
+  check_name("buffer", name);
+  for (const Buffer& other : buffers_) require(other.name != name, "module: two buffers are named '{}'", name);
   buffers_.push_back({std::move(name), values});
   return values;
 }
 
 void Module::add_child(std::string name, std::shared_ptr<Module> child) {
+  check_name("child", name);
   for (const auto& other : children_) require(other->name_ != name, "module: two children are named '{}'", name);
+  require(child != nullptr, "module: child '{}' is null", name);
+  require(child->name_.empty(), "module: child '{}' already stands elsewhere as '{}'; its parameters would be listed twice", name,
+          child->path_);
   child->name_ = std::move(name);
   child->set_path(join(path_, child->name_));
   children_.push_back(std::move(child));

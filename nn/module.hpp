@@ -61,6 +61,7 @@ class Module {
   virtual void commit_statistics(std::span<const real> /*sum*/) {}
 
  protected:
+  // Names are unique within their module, not empty and without dots; a child stands in one place only. Else Error.
   Variable add_parameter(std::string name, Shape shape, Initialiser initialise);
   Tensor add_buffer(std::string name, Tensor values);
   void add_child(std::string name, std::shared_ptr<Module> child);
