@@ -49,8 +49,8 @@ void load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer
             found->second.shape(), b.values.shape());
   }
   for (const auto& [name, values] : archive.tensors)
-    require(name.starts_with("optimizer.") || std::ranges::count(wanted, name, &Buffer::name), "{}: holds '{}', which the model has not",
-            path.string(), name);
+    require((!optimizer && name.starts_with("optimizer.")) || std::ranges::count(wanted, name, &Buffer::name),
+            "{}: holds '{}'; it is a checkpoint of another model or optimiser", path.string(), name);
   const std::string& step = archive.metadata["step"];
   require(!step.empty() && step.size() < 19 && step.find_first_not_of("0123456789") == std::string::npos, "{}: step '{}' is no number",
           path.string(), step);

@@ -8,10 +8,15 @@
 namespace tandem {
 
 void Optimizer::step(double learning_rate) {
+  // Check everything before changing anything.
+  for (const Parameter& p : parameters_) {
+    require(p.variable.gradient().defined(), "optimizer: parameter '{}' has no gradient", p.name);
+    require(p.variable.gradient().shape() == p.variable.shape(), "optimizer: parameter '{}' is {}, its gradient {}", p.name,
+            p.variable.shape(), p.variable.gradient().shape());
+  }
   ++steps_;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = parameters_[i];
-    require(p.variable.gradient().defined(), "optimizer: parameter '{}' has no gradient", p.name);
     update(i, p.variable.value(), p.variable.gradient(), static_cast<real>(learning_rate), p.variable.shape().rank() >= 2);
   }
 }
@@ -78,16 +83,17 @@ std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Par
 }
 
 double clip_gradients(const std::vector<Parameter>& parameters, double limit) {
+  require(limit > 0, "clip: the norm's limit is {}", limit);
+  for (const Parameter& p : parameters) require(p.variable.gradient().defined(), "clip: parameter '{}' has no gradient", p.name);
   std::vector<Parameter> sorted = parameters;
   std::ranges::sort(sorted, {}, &Parameter::name);
   double squares = 0;
   for (const Parameter& p : sorted) squares += ordered_square_sum(p.variable.gradient());
   const double norm = std::sqrt(squares);
+  // Into new tensors: two parameters of a sum share one gradient, which in place would be scaled twice.
   if (norm > limit)
-    for (Parameter& p : sorted) {
-      Tensor gradient = p.variable.gradient();
-      scale_by(gradient, static_cast<real>(limit / norm));
-    }
+    for (Parameter& p : sorted)
+      p.variable.set_gradient(map(p.variable.gradient(), [factor = static_cast<real>(limit / norm)](real g) { return factor * g; }));
   return norm;
 }
 

@@ -17,7 +17,8 @@ class Optimizer {
   explicit Optimizer(std::vector<Parameter> parameters) : parameters_(std::move(parameters)) {}
   virtual ~Optimizer() = default;
 
-  // Uses each parameter's gradient(); a parameter without one is an error that names it.
+  // Uses each parameter's gradient(). A parameter without one, or with one of another shape, is an error that names it; nothing
+  // is changed then.
   void step(double learning_rate);
 
   std::int64_t steps() const { return steps_; }
@@ -66,8 +67,8 @@ class Adam : public Optimizer {
 // "sgd" (Nesterov, momentum 0.9), "adam" or "adamw". UsageError for another name.
 std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Parameter> parameters, real weight_decay);
 
-// Clipping by global norm (Pascanu et al., ICML 2013): if the norm of all gradients together exceeds `limit`, scales them down
-// to it. Returns the norm before. Squares are summed in double, per parameter over fixed blocks, then in name order.
+// Clipping by global norm (Pascanu et al., ICML 2013): if the norm of all gradients together exceeds `limit` > 0, scales them
+// down to it. Returns the norm before. Squares are summed in double, per parameter over fixed blocks, then in name order.
 double clip_gradients(const std::vector<Parameter>& parameters, double limit);
 
 }  // namespace tandem
