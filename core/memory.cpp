@@ -2,8 +2,10 @@
 
 #include <sys/resource.h>
 
+#include <array>
 #include <bit>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -24,8 +26,31 @@ std::size_t size_class(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+// Writes to every page, so that later writes find it there.
+void touch(void* block, std::size_t bytes) {
+  constexpr std::size_t page = 4096;  // the smallest of any system we run on
+  for (std::size_t offset = 0; offset < bytes; offset += page) static_cast<volatile char*>(block)[offset] = 0;
+}
+
+// The graph of a step is made of small pieces from malloc. Told to give nothing back, and with a reserve of touched pages, it
+// finds a place for them without asking the system.
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+#endif
+}
+void touch_reserve() {
+  constexpr std::size_t piece = 64 << 10;  // well below the 128 KiB from which glibc asks the system for each block separately
+  std::array<void*, 16> reserve;
+  for (void*& block : reserve)
+    if ((block = std::malloc(piece))) touch(block, piece);
+  for (void* block : reserve) std::free(block);
+}
+
 class Pool {
  public:
+  Pool() { keep_freed_memory(); }
+
   void* take(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     void* const block = find(bytes);
@@ -70,7 +95,10 @@ class Pool {
       return block;
     }
     void* const block = std::aligned_alloc(memory_alignment, bytes);
-    require(block != nullptr, "memory: the system has no {:.1f} MiB more ({:.1f} MiB are in use)", mib(bytes), mib(use_.live));
+    require(block != nullptr, "memory: the system has no {:.1f} MiB more ({:.1f} MiB are in use)", mib(bytes),
+            mib(use_.live));
+    touch(block, bytes);  // all of it: the next to get this block may use more of it than the first
+    touch_reserve();      // again each time, because small blocks come out of it too
     use_.held += bytes;
     ++use_.fresh;
     cache.reserve(64);

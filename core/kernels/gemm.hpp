@@ -1,12 +1,11 @@
-// Matrix products of tensors, without autograd. Each wraps Eigen's general matrix product.
+// Matrix products of tensors, without autograd.
 //
 //   matmul(A, B)     = A   B      A [m,k]  B [k,n]
 //   matmul_nt(A, B)  = A   B^T    A [m,k]  B [n,k]
 //   matmul_tn(A, B)  = A^T B      A [k,m]  B [k,n]
 //   matmul_tt(A, B)  = A^T B^T    A [k,m]  B [n,k]      all give [m,n] for 2 m n k operations
 //
-// Threads take blocks of the result that are cut by its shape alone (never "one part per thread"), because Eigen's blocking,
-// and with it the order of the sum over k, depends on the size of the product it is asked for.
+// Bits: a result depends on the shapes and the instruction set, never on the number of threads. Errors: sizes that do not meet.
 #pragma once
 
 #include "core/tensor.hpp"
