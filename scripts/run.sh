@@ -43,6 +43,8 @@ do_run() {
   [[ -z $threads ]] || export OMP_NUM_THREADS=$threads
   threads=$(($(cores) / ranks_here))
   default OMP_NUM_THREADS $((threads > 1 ? threads : 1))
+  # Where threads outnumber cores, one that spins while it waits keeps another from working.
+  ((ranks_here * OMP_NUM_THREADS <= $(cores))) || default OMP_WAIT_POLICY passive
 
   if ! is_mpi "$program"; then
     ((ranks == 1)) || say "$(basename "$program") links no MPI: starting it once"
