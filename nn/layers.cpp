@@ -26,7 +26,9 @@ BatchNorm::BatchNorm(Index channels, real momentum, real epsilon)
       running_variance_(add_buffer("running_variance", Tensor::full({channels}, 1))) {}
 
 Variable BatchNorm::forward(const Variable& x, const Context& context) {
-  if (!context.training) return normalise(x, running_mean_, running_variance_, gamma_, beta_, epsilon_);
+  // A single row has no variance: a last micro-batch of one image whose maps have shrunk to one pixel. Its size depends on M and
+  // the batch alone, so this choice is the same on every grid.
+  if (!context.training || x.value().row_count() < 2) return normalise(x, running_mean_, running_variance_, gamma_, beta_, epsilon_);
   return batch_norm(x, gamma_, beta_, epsilon_, &latest_);
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/ops.hpp"
+#include "nn/metrics.hpp"
 
 namespace tandem {
 namespace {
@@ -28,13 +29,9 @@ std::vector<Module*> modules_with_statistics(Module& model) {
 Loss classification_loss(real smoothing) {
   return [smoothing](const Variable& logits, std::span<const std::int32_t> labels) {
     const CrossEntropyOptions options{.smoothing = smoothing};
+    const std::vector<std::int32_t> predicted = predictions(logits.value());
     real correct = 0;
-    const auto scores = logits.value().matrix();
-    for (std::size_t i = 0; i < labels.size(); ++i) {
-      Index best = 0;
-      scores.row(static_cast<Index>(i)).maxCoeff(&best);
-      correct += best == labels[i];
-    }
+    for (std::size_t i = 0; i < labels.size(); ++i) correct += predicted[i] == labels[i];
     return LossPart{cross_entropy_sum(logits, labels, options), cross_entropy_weight(labels, options), correct};
   };
 }

@@ -79,7 +79,7 @@ do_demo() {
   do_build classify
   do_run -n "$ranks" classify ${data:+--data "$data"} --report "$out/report.html" --json "$out/result.json" "${others[@]}"
   echo "report: $(readlink -f "$out/report.html")"
-  if ((show)) && [[ -n ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]] && have xdg-open; then xdg-open "$out/report.html"; fi
+  if ((show)) && [[ -n ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]] && have xdg-open; then xdg-open "$out/report.html" || say "no browser opened it"; fi
 }
 
 # Name, on how many ranks it runs unless told otherwise, what it measures. The program has the same name.
@@ -87,7 +87,7 @@ benchmarks() { cat <<'TABLE'
 peers          1  our training step against PyTorch's: same network, same threads
 allreduce      2  our allreduce algorithms against MPI_Allreduce, by message size
 data_parallel  2  two ranks that train together against two that train alone
-kernels        1  matrix product, convolution and pooling, by shape
+kernels        1  convolutions, forward and both gradients, against the peak of the core
 TABLE
 }
 

@@ -45,7 +45,6 @@ do_data() {
     esac
     mv -T "$new/$name" "$data_home/$name"
   fi
-  if [[ -d $data_home/$name/2750 ]]; then name+=/2750; fi  # EuroSAT's class folders lie in there
   echo "$data_home/$name"
 }
 
@@ -54,6 +53,7 @@ md5() { md5sum <"$1" | cut -d' ' -f1; }
 size() { stat -c %s "$1" 2>/dev/null || echo 0; }
 
 fetch_eurosat() {
+  { have curl && have unzip; } || fail "curl and unzip are missing; run:  tandem setup"
   local zip=$data_home/.eurosat.zip found unsafe
   download "$eurosat_zip" "$zip" "$eurosat_md5"
   found=$(md5 "$zip")

@@ -16,7 +16,7 @@ do_run() {
   local ranks=1 threads="" hosts="" options=() program host_count ranks_here
   while [[ ${1:-} == -* ]]; do
     case $1 in
-      -n | -np) ranks=${2:-}; shift ;;
+      -n | --n | -np | --np | -c) ranks=${2:-}; shift ;;
       --threads) threads=${2:-}; shift ;;
       --preset) preset=${2:-}; shift ;;
       --hosts | --host | -H) hosts=${2:-} options+=(--host "${2:-}"); shift ;;
@@ -26,7 +26,8 @@ do_run() {
       -mca | --mca | -gmca | --gmca) options+=("${@:1:3}"); shift; shift || true ;;
       # The other options of mpirun that take a value; all the rest are switches.
       -x | -wd | -wdir | --wdir | -bind-to | --bind-to | -map-by | --map-by | -rank-by | --rank-by | -rf | --rankfile | --stdin | \
-      -N | --npernode | --output-filename | --timeout | --prefix | --path | --tune | -am | --am | --xterm)
+      -N | -npernode | --npernode | -npersocket | --npersocket | -cpu-set | --cpu-set | -cpu-list | --cpu-list | -slot-list | \
+      --slot-list | --default-hostfile | --report-uri | --max-restarts | --output-filename | --timeout | --prefix | --path | --tune | -am | --am | --xterm)
         options+=("${@:1:2}"); shift ;;
       *) options+=("$1") ;;
     esac
@@ -77,9 +78,9 @@ default() { [[ -v $1 ]] || export "$1=$2"; }
 
 # What Open MPI must be told so that it just works here. As environment variables, so that options of mpirun win.
 prepare_mpi() {
+  job="" shared=""                                    # the folders to remove at the end, never what the environment calls so
   default OMPI_ALLOW_RUN_AS_ROOT 1
   default OMPI_ALLOW_RUN_AS_ROOT_CONFIRM 1
-  default TANDEM_TERMINAL "$([[ -t 1 ]] && echo 1 || echo 0)"  # mpirun gives its ranks a terminal even where there is none
   default OMPI_MCA_rmaps_base_oversubscribe 1         # more ranks than cores is how one learns on a laptop
   default OMPI_MCA_hwloc_base_binding_policy none     # else all threads of a rank share one core
   default OMPI_MCA_mpi_yield_when_idle $((ranks_here > $(cores)))

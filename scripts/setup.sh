@@ -54,7 +54,7 @@ do_doctor() {
   local lacks=0 sudo="" package missing cmake compiler=${CXX:-c++} shm disk memory
   ((EUID == 0)) || sudo="sudo "
   missing=$(missing_packages)
-  cmake=$(cmake --version 2>/dev/null | sed -n 's/^cmake version //p')
+  cmake=$(cmake --version 2>/dev/null | sed -n 's/^cmake version //p' || true)
   shm="$(free_disk /dev/shm) MB free" disk=$(free_disk "$root") memory=$(free_memory)
   ((${shm%% *} >= enough_shm)) || shm+="; below $enough_shm, so ranks share memory in ${TMPDIR:-/tmp}: right, but slower"
 

@@ -5,6 +5,8 @@
 //   ./tandem run classify --checkpoint eurosat.safetensors --predict a.jpg b.png
 #include <fmt/format.h>
 
+#include <chrono>
+
 #include "core/file.hpp"
 #include "core/threads.hpp"
 #include "parallel/collectives/collectives.hpp"
@@ -33,7 +35,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--skip-bad", o.data.skip_bad, "leave out files that are no images of the right size, and say which");
   app.add_flag("--cache,!--no-cache", o.data.cache, "keep decoded images in a file for the next run");
   add_options(app, o.settings);
-  app.add_option("--allreduce", o.allreduce, "auto, window, doubling or ring (the ring does not keep the bits)")->capture_default_str();
+  app.add_option("--allreduce", o.allreduce, "auto, window, doubling or ring (the ring keeps the bits on two ranks only)")->capture_default_str();
   app.add_option("--bucket-bytes", o.run.buckets.bucket_bytes, "gradients that are summed at a time")->capture_default_str();
   app.add_option("--threads", o.threads, "threads of each rank; else OMP_NUM_THREADS")->check(CLI::Range(1, 1024));
   app.add_option("--checkpoint", o.run.checkpoint, "file for the trained model (safetensors), written after each epoch");
@@ -44,7 +46,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--json", o.json, "write the results to this file");
   app.add_option("--report", o.report, "write a page with curves, confusion matrix and examples to this file (HTML)");
   app.add_option("--picture", o.picture, "write the confusion matrix to this file (SVG)");
-  app.footer("Example:  tandem run -n 2 classify --data EuroSAT/2750 --checkpoint eurosat.safetensors --report eurosat.html");
+  app.footer("Example:  tandem run -n 2 classify --data eurosat --checkpoint eurosat.safetensors --report eurosat.html");
 }
 
 // Resuming starts from the settings in the checkpoint; a setting given again must be the same.
@@ -53,6 +55,14 @@ bool parse(Options& o, const Communicator& world, int argc, char** argv) {
   CLI::App app{about, "classify"};
   declare(app, o);
   if (!parse_options(app, argc, argv, world)) return false;
+  const bool training = o.evaluate.empty() && o.predict.empty();
+  const auto refuse = [](bool given, std::string_view option, std::string_view why) {
+    if (given) throw UsageError(fmt::format("{} {}", option, why));
+  };
+  refuse(!o.evaluate.empty() && !o.predict.empty(), "--evaluate", "and --predict are two runs");
+  refuse(!training && !o.report.empty(), "--report", "is the page of a training run; --picture shows the confusion matrix of --evaluate");
+  refuse(!training && (o.run.resume || o.run.stop_after), "--resume and --stop-after", "go with training");
+  refuse(!o.predict.empty() && !o.picture.empty(), "--picture", "needs true classes; --predict has none");
   if (!o.run.resume) return true;
 
   Options again;
@@ -114,14 +124,21 @@ void train_and_tell(const Options& o, const Communicator& world, const std::stri
   });
 }
 
-// Labels of a folder count from its own classes; the model knows classes by name.
-TileSet rename_classes(TileSet tiles, const Classifier& classifier) {
+// As the model sees the world: labels of a folder count from its own classes, but the model knows classes by name; files decode to
+// three channels, but it may have learned from one.
+TileSet fit_to_model(TileSet tiles, const Classifier& classifier) {
   std::vector<std::int32_t> label_of;
   for (const std::string& name : tiles.classes) {
     const auto found = std::ranges::find(classifier.classes, name);
     require(found != classifier.classes.end(), "evaluate: the model knows no class '{}'; it knows {}", name,
             fmt::join(classifier.classes, ", "));
     label_of.push_back(static_cast<std::int32_t>(found - classifier.classes.begin()));
+  }
+  if (classifier.image[2] == 1 && tiles.channels == 3) {
+    std::vector<std::uint8_t> pixels;
+    for (Index i = 0; i < tiles.size(); ++i) std::ranges::copy(grey(tiles.image(i)).pixels, std::back_inserter(pixels));
+    tiles.own(std::move(pixels));
+    tiles.channels = 1;
   }
   for (std::int32_t& label : tiles.labels) label = label_of[static_cast<std::size_t>(label)];
   tiles.classes = classifier.classes;
@@ -131,20 +148,27 @@ TileSet rename_classes(TileSet tiles, const Classifier& classifier) {
 void evaluate(Options o, const Communicator& world) {
   const Classifier classifier = load_classifier(o.run.checkpoint);
   o.data.path = o.evaluate;
-  const TileSet tiles = rename_classes(read_scoring_folder(o.data, world), classifier);
+  const TileSet tiles = fit_to_model(read_scoring_folder(o.data, world), classifier);
   tell_left_out(tiles, world);
   const Shape image{tiles.height, tiles.width, tiles.channels};
   require(image == classifier.image, "evaluate: the images are {}, the model wants {}", image, classifier.image);
   std::vector<Index> all(static_cast<std::size_t>(tiles.size()));
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<Index>(i);
   const TileDataset dataset(tiles, all, classifier.statistics);
+  const auto start = std::chrono::steady_clock::now();
   const Score result = score(*classifier.model, dataset, world);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   on_rank_0(world, [&] {
     const ConfusionMatrix& c = result.confusion;
     fmt::print("{}\naccuracy {:.2f} %   kappa {:.4f}   macro F1 {:.4f}   loss {:.4f}   ({} images)\n", table(c, classifier.classes),
                100 * accuracy(c), kappa(c), macro_f1(c), result.loss, c.samples());
     nlohmann::json j = score_json(result, classifier.classes);
     j["weights_hash"] = hex(weights_hash(*classifier.model));
+    j["seconds"] = seconds;
+    j["images_per_second"] = static_cast<double>(c.samples()) / seconds;
+    j["epochs"] = classifier.settings.epochs;
+    j["ranks"] = world.size();
+    j["threads"] = thread_count();
     if (!o.json.empty()) write_file(o.json, j.dump(2) + "\n");
     if (!o.picture.empty()) write_file(o.picture, svg(confusion_map(c, classifier.classes)));
   });
@@ -157,7 +181,8 @@ void predict(const Options& o, const Communicator& world) {
                   .classes = classifier.classes, .labels = std::vector<std::int32_t>(o.predict.size())};
     std::vector<std::uint8_t> pixels;
     for (const std::string& path : o.predict) {
-      const Image image = read_image(path);
+      Image image = read_image(path);
+      if (classifier.image[2] == 1) image = grey(image);
       const Shape shape{image.height, image.width, image.channels};
       require(shape == classifier.image, "{}: the image is {}, the model wants {}", path, shape, classifier.image);
       pixels.insert(pixels.end(), image.pixels.begin(), image.pixels.end());

@@ -88,6 +88,10 @@ class Training(Case):
             self.refuse(2, ["--resume: epochs is 3", "5 was given"], 2, "--data", self.data, "--checkpoint", file, "--resume",
                         "--epochs", 5)
 
+    def test_a_last_micro_batch_of_one_image_trains(self):
+        # 48 images in steps of 47 leave one, whose maps have shrunk to a pixel when the last batch norm sees them.
+        self.train(2, "--batch", 47, "--epochs", 1)
+
     def test_results_for_scripts_and_people(self):
         report, picture = self.tmp / "report.html", self.tmp / "confusion.svg"
         result = self.train(2, "--report", report, "--picture", picture, "--epochs", 6, "--learning-rate", 0.05)
@@ -168,6 +172,11 @@ class BadInput(Case):
 
     def test_a_run_that_diverges_ends(self):
         self.refuse(1, ["the loss is"], 2, "--data", self.data, "--learning-rate", "1e30", "--epochs", 20, "--model", "cnn")
+        # One step, whose own loss is still finite, breaks the weights; no checkpoint may come of it.
+        file = self.tmp / "broken.safetensors"
+        self.refuse(1, ["the loss is"], 2, "--data", self.data, "--model", "mlp", "--schedule", "constant", "--learning-rate", "1e38",
+                    "--epochs", 1, "--checkpoint", file)
+        self.assertFalse(file.exists())
 
     def test_checkpoints_that_do_not_fit(self):
         file = self.tmp / "c.safetensors"
@@ -177,12 +186,18 @@ class BadInput(Case):
         self.refuse(1, ["cut.safetensors"], 2, "--data", self.data, "--checkpoint", cut, "--resume")
         self.refuse(1, ["cut.safetensors"], 2, "--evaluate", self.data, "--checkpoint", cut)
         self.refuse(1, ["absent.safetensors"], 2, "--evaluate", self.data, "--checkpoint", self.tmp / "absent.safetensors")
+        others = write_folder(self.tmp / "others", per_class=21)  # the same classes, other images
+        self.refuse(1, ["it learned from other data"], 2, "--data", others, "--checkpoint", file, "--resume")
         two = write_folder(self.tmp / "two", classes=CLASSES[:2])
         self.refuse(1, ["c.safetensors"], 2, "--data", two, "--checkpoint", file, "--resume")
 
     def test_outputs_are_tried_before_the_work(self):
         for option in ("--json", "--report", "--checkpoint", "--picture"):
             self.refuse(1, ["no/such/folder"], 2, "--data", self.data, option, "no/such/folder/file")
+        for words, arguments in [(["--report is"], ["--evaluate", self.data, "--report", "r.html"]),
+                                 (["--picture needs"], ["--predict", "a.png", "--picture", "p.svg"]),
+                                 (["are two runs"], ["--evaluate", self.data, "--predict", "a.png"])]:
+            self.refuse(2, words, 1, "--checkpoint", "c.safetensors", *arguments)
         old = self.tmp / "old.json"
         old.write_text("old")
         self.refuse(1, ["the loss is"], 1, "--data", self.data, "--learning-rate", "1e30", "--epochs", 20, "--model", "cnn", "--json", old)

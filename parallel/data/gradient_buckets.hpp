@@ -28,7 +28,7 @@ enum class AllreduceAlgorithm {
   automatic,           // the shared window on one host, else recursive doubling: both continue the fixed tree
   shared_window,
   recursive_doubling,
-  ring,                // sends the fewest bytes, but adds in another order: no promise of equal bits
+  ring,                // sends the fewest bytes, but adds in another order from three ranks on
 };
 AllreduceAlgorithm allreduce_algorithm(std::string_view name);  // "auto", "window", "doubling", "ring"; else UsageError
 
@@ -53,7 +53,7 @@ class GradientBuckets {
   void finish();                                     // waits until every bucket is summed; every slot must be ready
 
   std::string_view algorithm_name() const;
-  bool keeps_tree_order() const { return algorithm_ != AllreduceAlgorithm::ring; }
+  bool keeps_tree_order() const { return algorithm_ != AllreduceAlgorithm::ring || comm_.size() <= 2; }
 
  private:
   struct Bucket {

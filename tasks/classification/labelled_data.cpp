@@ -27,10 +27,18 @@ TileSet read_tiles(const DataRequest& request, Index least_classes, const Commun
   return tiles;
 }
 
+std::string folder_name(const std::filesystem::path& path) {
+  const auto folder = path.lexically_normal();
+  return (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+}
+
 // The training part of MNIST is split again for validation; its test part stays what everybody reports on.
 LabelledData read_mnist(const DataRequest& request) {
   TrainTest mnist = read_fashion_mnist(request.path);
-  LabelledData data{.name = "Fashion-MNIST", .tiles = mnist.train, .split = {}};
+  require(mnist.test.height == mnist.train.height && mnist.test.width == mnist.train.width,
+          "{}: test images are {}x{}, training images {}x{}", request.path, mnist.test.height, mnist.test.width, mnist.train.height,
+          mnist.train.width);
+  LabelledData data{.name = folder_name(request.path), .tiles = mnist.train, .split = {}};
   data.split = stratified_split(data.tiles.labels, data.tiles.classes, request.seed, {.train = 0.9, .validation = 0.1, .test = 0});
   data.split.test.resize(static_cast<std::size_t>(mnist.test.size()));
   std::iota(data.split.test.begin(), data.split.test.end(), data.tiles.size());
@@ -56,9 +64,7 @@ LabelledData read_labelled_data(const DataRequest& request, const Communicator& 
   } else if (holds_mnist(request.path)) {
     return read_mnist(request);
   } else {
-    const auto folder = std::filesystem::path(request.path).lexically_normal();
-    data = {.name = (folder.has_filename() ? folder : folder.parent_path()).filename().string(),
-            .tiles = read_tiles(request, 2, world), .split = {}};
+    data = {.name = folder_name(request.path), .tiles = read_tiles(request, 2, world), .split = {}};
   }
   data.split = stratified_split(data.tiles.labels, data.tiles.classes, request.seed);
   return data;

@@ -8,7 +8,7 @@
 namespace tandem {
 
 struct LabelledData {
-  std::string name;  // for titles: "2750", "Fashion-MNIST", "synthetic landscapes"
+  std::string name;  // for titles: "eurosat", "fashion-mnist", "synthetic landscapes"
   TileSet tiles;
   Split split;
 };

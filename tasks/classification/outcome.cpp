@@ -90,7 +90,7 @@ TrainingReport make_report(const TrainingResult& result, const LabelledData& dat
   const Classifier& c = result.classifier;
   const TrainingSettings& s = c.settings;
   return {
-      .title = fmt::format("{}: {} on {} ranks", data.name, s.model, result.ranks.size()),
+      .title = fmt::format("{}: {} on {} rank(s)", data.name, s.model, result.ranks.size()),
       .summary = fmt::format("A {} with {} parameters learned to tell {} classes apart from {} images of {}x{} pixels, in {} epochs. "
                              "It is judged here by {} test images that it never saw.",
                              s.model, parameter_count(*c.model), c.classes.size(), data.split.train.size(), c.image[0], c.image[1], s.epochs,

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 
 #include "core/threads.hpp"
 #include "parallel/collectives/collectives.hpp"
@@ -78,8 +79,19 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
   const TileDataset test(tiles, data.split.test, classifier.statistics);
 
   const auto optimizer = make_optimizer(settings.optimizer, model.parameters(), static_cast<real>(settings.weight_decay));
-  if (run.resume) on_rank_0(world, [&] { load_checkpoint(run.checkpoint, model, optimizer.get()); });
-  if (run.resume && world.rank() != 0) load_checkpoint(run.checkpoint, model, optimizer.get());
+  if (run.resume) {
+    // Every rank loads, though the trainer copies rank 0's weights: the moments are each rank's own.
+    const auto load = [&] {
+      const Classifier saved = load_classifier(run.checkpoint);
+      // The statistics of the training part are a fingerprint of the data.
+      require(saved.classes == classifier.classes && saved.image == classifier.image &&
+                  saved.statistics.mean == classifier.statistics.mean && saved.statistics.deviation == classifier.statistics.deviation,
+              "{}: it learned from other data ({}); a resumed run is the same run", run.checkpoint, saved.data);
+      load_checkpoint(run.checkpoint, model, optimizer.get());
+    };
+    on_rank_0(world, load);
+    if (world.rank() != 0) load();
+  }
   Trainer trainer(model, *optimizer, classification_loss(static_cast<real>(settings.smoothing)), world,
                   {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .buckets = run.buckets});
   result.allreduce = trainer.buckets().algorithm_name();
@@ -117,6 +129,9 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
     times.training += seconds;
 
     const Score checked = score(model, validation, world);
+    // The last step may have broken the weights after its loss was looked at. Keep the last good checkpoint.
+    require(std::isfinite(checked.loss), "training: the loss is {} on validation images after epoch {}; a smaller learning rate may help",
+            checked.loss, epoch + 1);
     const EpochRow row{.epoch = static_cast<int>(epoch + 1), .train_loss = sum.loss / sum.weight, .validation_loss = checked.loss,
                        .train_accuracy = sum.correct / static_cast<double>(training.size()),
                        .validation_accuracy = accuracy(checked.confusion),

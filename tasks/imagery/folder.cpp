@@ -1,6 +1,7 @@
 #include "tasks/imagery/folder.hpp"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "core/error.hpp"
@@ -36,6 +37,19 @@ bool has_image_name(const fs::path& path) {
   return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
 }
 
+// Class names go into JSON, which is UTF-8; better to refuse one now than after hours of training.
+bool is_utf8(const std::string& text) {
+  try {
+    return !nlohmann::json(text).dump().empty();
+  } catch (const nlohmann::json::exception&) {
+    return false;
+  }
+}
+std::string printable_ascii(std::string text) {
+  std::ranges::replace_if(text, [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text;
+}
+
 }  // namespace
 
 ImageFolder list_folder(const fs::path& root, const ListOptions& options) {
@@ -55,6 +69,7 @@ ImageFolder list_folder(const fs::path& root, const ListOptions& options) {
 
   for (const fs::path& class_folder : class_folders) {
     const std::string name = class_folder.filename().string();
+    require(is_utf8(name), "folder '{}': the name of a class is not UTF-8: '{}'", folder.root.string(), printable_ascii(name));
     const auto label = static_cast<std::int32_t>(folder.classes.size());
     const std::size_t before = folder.files.size();
     for (const auto& entry : entries_of(class_folder)) {

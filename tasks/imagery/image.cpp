@@ -151,6 +151,15 @@ std::string png_bytes(const Image& image) {
 
 void write_png(const std::filesystem::path& path, const Image& image) { write_file(path, png_bytes(image)); }
 
+Image grey(const Image& rgb) {
+  require(rgb.channels == 3, "grey: the image has {} channels, not 3", rgb.channels);
+  Image luminance{rgb.height, rgb.width, 1, {}};
+  luminance.pixels.reserve(rgb.pixels.size() / 3);
+  for (std::size_t i = 0; i < rgb.pixels.size(); i += 3)
+    luminance.pixels.push_back(static_cast<std::uint8_t>((77 * rgb.pixels[i] + 150 * rgb.pixels[i + 1] + 29 * rgb.pixels[i + 2]) / 256));
+  return luminance;
+}
+
 Image contact_sheet(std::span<const Image> tiles, Index columns, Index gap) {
   require(!tiles.empty() && columns >= 1 && gap >= 0, "contact sheet: {} tiles in {} columns, gap {}", tiles.size(), columns,
           gap);

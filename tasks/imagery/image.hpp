@@ -42,6 +42,9 @@ std::string png_bytes(const Image& image);
 // Writes a PNG file, whole or not at all (core/file.hpp).
 void write_png(const std::filesystem::path& path, const Image& image);
 
+// Luminance of an image of 3 channels, [h,w,1]: (77 red + 150 green + 29 blue) / 256, after ITU-R BT.601. Grey stays as it is.
+Image grey(const Image& rgb);
+
 // Tiles of equal size side by side, `columns` in a row, on white, `gap` pixels apart: a picture of many pictures.
 Image contact_sheet(std::span<const Image> tiles, Index columns, Index gap = 2);
 

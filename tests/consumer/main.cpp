@@ -4,6 +4,8 @@
 #include "core/autograd.hpp"
 #include "core/ops.hpp"
 #include "nn/layers.hpp"
+#include "parallel/trainer.hpp"
+#include "tasks/classification/train.hpp"
 
 int main() {
   using namespace tandem;
@@ -16,4 +18,6 @@ int main() {
   Sequential net;
   net.add<Linear>(3, 4);
   fmt::print("{} parameters\n", parameter_count(net));
+  fmt::print("a peak of {}\n", TrainingSettings().learning_rate);
+  fmt::print("{}\n", allreduce_algorithm("ring") == AllreduceAlgorithm::ring);
 }
