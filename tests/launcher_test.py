@@ -215,7 +215,7 @@ class Project(Folder):
     def setUp(self):
         super().setUp()
         self.project = self.folder / "project"
-        shutil.copytree(ROOT / "scripts", self.project / "scripts")
+        shutil.copytree(ROOT / ".launcher", self.project / ".launcher")
         for name in ("tandem", "CMakePresets.json"):
             shutil.copy(ROOT / name, self.project)
         (self.project / "CMakeLists.txt").write_text(textwrap.dedent("""
