@@ -110,6 +110,7 @@ TrainingReport make_report(const TrainingResult& result, const LabelledData& dat
                 {"model", fmt::format("{}, {} parameters", s.model, parameter_count(*c.model))},
                 {"optimizer", fmt::format("{}, {} schedule, learning rate up to {}", s.optimizer, s.schedule, s.learning_rate)},
                 {"batch", fmt::format("{} images in {} micro-batches", s.batch, s.micro_batches)},
+                {"label smoothing", fmt::format("{}; it raises the training loss, the validation loss is without", s.smoothing)},
                 {"allreduce", result.allreduce},
                 {"seed", std::to_string(s.seed)},
                 {"same bits as the serial run", result.same_bits_as_serial ? "yes" : "no: this number of ranks or allreduce adds in another order"}},
