@@ -1,7 +1,9 @@
 // What several tests need.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
 
 #include "core/random.hpp"
@@ -19,6 +21,17 @@ std::string error_of(const auto& action) {
   }
   return "no error";
 }
+
+// A folder of its own, removed at the end.
+struct Folder {
+  std::filesystem::path path;
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "tandem-test-XXXXXX").string();
+    require(::mkdtemp(name.data()) != nullptr, "cannot make the folder {}", name);
+    path = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
 
 // Equal shapes, and every bit of every value equal: unlike ==, this tells 0 from -0 and finds NaN equal to itself.
 inline bool same_bits(const Tensor& a, const Tensor& b) {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/memory.hpp"
+#include "tests/support.hpp"
 
 namespace tandem {
 namespace {
@@ -81,15 +82,6 @@ void check_equally_often(const std::map<Values, int>& counts, const std::vector<
     REQUIRE(found != counts.end());
     CHECK(std::abs(found->second - share) < share / 5);  // five standard deviations and more, and the draws never change
   }
-}
-
-std::string error_of(const auto& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST_CASE("plain: every channel is (v/255 - mean) / deviation with its own mean and deviation") {

@@ -16,17 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder of its own, removed at the end.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "tandem-checkpoint-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-};
-
 // A small network with everything that a checkpoint holds: parameters, buffers, moments. Batch and masks follow from the step.
 struct Run {
   Sequential net;

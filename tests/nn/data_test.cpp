@@ -7,6 +7,8 @@
 #include <numeric>
 #include <string>
 
+#include "tests/support.hpp"
+
 namespace tandem {
 namespace {
 
@@ -48,15 +50,6 @@ Samples counted_up(std::int64_t n) {
   Samples all(static_cast<std::size_t>(n));
   std::iota(all.begin(), all.end(), 0);
   return all;
-}
-
-std::string error_of(const auto& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST_CASE("part: the parts follow each other, cover all, and their sizes differ by at most one") {

@@ -8,18 +8,10 @@
 #include <string>
 
 #include "core/error.hpp"
+#include "tests/support.hpp"
 
 namespace tandem {
 namespace {
-
-std::string error_of(const auto& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 bool falls(const Schedule& rate, std::int64_t begin, std::int64_t end) {
   for (std::int64_t step = begin; step < end; ++step)

@@ -5,6 +5,8 @@
 
 #include <sstream>
 
+#include "tests/support.hpp"
+
 namespace tandem {
 namespace {
 
@@ -12,15 +14,6 @@ ConfusionMatrix matrix_of(int classes, std::initializer_list<std::int64_t> count
   ConfusionMatrix matrix(classes);
   std::ranges::copy(counts, matrix.counts().begin());
   return matrix;
-}
-
-std::string error_of(const auto& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST_CASE("confusion matrix: rows count what samples are, columns what they were taken for") {

@@ -12,22 +12,12 @@
 
 #include "core/file.hpp"
 #include "core/random.hpp"
+#include "tests/support.hpp"
 
 namespace tandem {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A folder of its own, removed at the end.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "tandem-safetensors-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-};
 
 // A file with this header and this many bytes of data, built as the format is described.
 std::string file_of(const std::string& header, std::size_t data_bytes) {
@@ -37,14 +27,6 @@ std::string file_of(const std::string& header, std::size_t data_bytes) {
   return bytes + header + std::string(data_bytes, '\0');
 }
 
-std::string error_of(const auto& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 std::string error_of_bytes(const std::string& bytes) {
   return error_of([&] { parse_safetensors(bytes, "f"); });
 }
