@@ -124,6 +124,12 @@ class Ranks(Folder):
         self.assertIn(" 4 threads", self.run_ranks("-n", 2, self.program, env={"OMP_NUM_THREADS": "4"}).stdout)
         self.assertIn(" 3 threads", self.run_ranks("--threads", 3, self.program, env={"OMP_NUM_THREADS": "4"}).stdout)
 
+    def test_folders_that_the_environment_calls_job_or_shared_are_not_ours_to_remove(self):
+        with tempfile.TemporaryDirectory() as kept:
+            for hosts in ([], ["--hosts", "127.0.0.1:1,localhost:1"]):
+                tandem("run", "-n", 2, *hosts, self.program, env={"job": kept, "shared": kept})
+                self.assertTrue(pathlib.Path(kept).is_dir(), hosts)
+
     def test_options_of_mpirun_pass_through(self):
         result = self.run_ranks("-n", 2, "--tag-output", "--mca", "btl", "self,tcp", "-x", "WHO=me", self.program)
         self.assertEqual(result.returncode, 0, result.stderr)
@@ -323,6 +329,8 @@ class Project(Folder):
         for name in ("curl", "compiler", "CMake", "two ranks"):
             self.assertRegex(healthy.stdout, rf"(?m)^ok +{name} +\S")
         self.fake("dpkg-query", 'shift 3; for p; do case $p in curl) ;; *) echo "$p installed" ;; esac; done')
+        self.fake("cmake", "exit 127")  # not there at all
+        self.assertRegex(self.tandem("doctor").stdout, r"(?m)^missing +CMake +mend it with:  \S")
         self.fake("cmake", "echo cmake version 3.9.0")
         self.fake("c++", "echo 11")
         self.fake("mpirun", "exit 1")
