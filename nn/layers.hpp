@@ -37,7 +37,8 @@ class Conv2d : public Module {
 // Training: normalises each channel by the statistics of the micro-batch. Evaluation: by running statistics,
 //   running = (1 - momentum) running + momentum (statistics of the step),
 // where the step's statistics are the means over its micro-batches (on all ranks), weighted by their rows. They are committed
-// once a step, so that the result depends on M but neither on the ranks nor on recomputation.
+// once a step, so that the result depends on M but neither on the ranks nor on recomputation. A micro-batch of a single row has
+// no variance: it is normalised by the running statistics and adds nothing to them.
 class BatchNorm : public Module {
  public:
   explicit BatchNorm(Index channels, real momentum = real(0.1), real epsilon = real(1e-5));

@@ -40,7 +40,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "flags shared by 
 constexpr std::size_t line = memory_alignment / sizeof(real);
 
 // A block of the sum and of two terms fit a first-level cache of 32 KiB, so that the writes find their lines there.
-// Measured on two Zen 4 ranks, 4 and 16 MB: 4 to 16 KiB are alike, longer blocks slower by a half; so is the other plan, in
+// Seen on two ranks of a busy machine, 1 to 16 MB: 4 to 16 KiB are alike, longer blocks looked slower; so did the other plan, in
 // which a rank writes its sums to its own part only and the others fetch them from there.
 constexpr std::size_t block = 8192 / sizeof(real);
 
