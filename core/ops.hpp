@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/autograd.hpp"
+#include "core/kernels/epilogue.hpp"
 
 namespace tandem {
 
@@ -36,8 +37,9 @@ struct Window {                       // a sliding window: kernel extent, step, 
   static Window square(Index size, Index stride = 1, Index pad = 0) { return {size, size, stride, stride, pad, pad}; }
 };
 // y[n,i,j,o] = b[o] + sum x[n, i s - p + u, j s - p + v, c] W[u,v,c,o]      x [n,h,w,c]  W [kh,kw,c,o]  b [o] or undefined
-// The window's height and width are W's.
-Variable conv2d(const Variable& x, const Variable& W, const Variable& b, Window window = {});
+// The window's height and width are W's. The epilogue (kernels/epilogue.hpp) is applied to y: {.relu = true, .max_pool = true} gives
+// the same bits as max_pool(relu(y), 2x2), without a trip through memory for each.
+Variable conv2d(const Variable& x, const Variable& W, const Variable& b, Window window = {}, Epilogue epilogue = {});
 
 // --- pool.cpp: x [n,h,w,c] ------------------------------------------------------------------------------------------------------
 Variable max_pool(const Variable& x, const Window& window);                  // the largest; the first of equals gets the gradient

@@ -16,6 +16,9 @@ namespace tandem {
 using real = TANDEM_REAL;
 using Index = std::ptrdiff_t;  // sizes and positions; signed, so that differences and loops to zero are safe
 
+constexpr Index divide_up(Index a, Index b) { return (a + b - 1) / b; }             // a / b, rounded up; a >= 0, b > 0
+constexpr std::size_t count_of(Index n) { return static_cast<std::size_t>(n); }  // the same size for the standard library
+
 inline constexpr bool real_is_double = sizeof(real) == 8;
 
 }  // namespace tandem

@@ -28,11 +28,18 @@ inline void set_thread_count([[maybe_unused]] int threads) {
 #endif
 }
 
+// Equal parts of n for the threads, as a block size. Only for work whose bits do not depend on how it is cut.
+inline Index part_of_thread(Index n) { return std::max<Index>(1, divide_up(n, thread_count())); }
+
 // Calls body(begin, end) for [0,block), [block,2 block), ... up to n. `body` must not throw.
 template <class Body>
 void for_blocks(Index n, Index block, const Body& body) {
-  const Index blocks = (n + block - 1) / block;
-#pragma omp parallel for schedule(static) if (blocks > 1)
+  const Index blocks = divide_up(n, block);
+  if (blocks <= 1) {  // even a parallel region of one thread costs more than a small loop
+    if (n > 0) body(Index{0}, n);
+    return;
+  }
+#pragma omp parallel for schedule(static)
   for (Index b = 0; b < blocks; ++b) body(b * block, std::min(n, (b + 1) * block));
 }
 

@@ -1,149 +1,12 @@
-// Convolution as a matrix product whose left matrix is never stored.
-//
-// Let p count output pixels and k = (u,v,c) taps. In a copy of x with its border of zeros, the number that y[p,:] meets
-// at tap k stands at pixel[p] + tap[k] (strips.hpp). So
-//
-//   forward    y[p,:]  = b + sum over k of x[pixel[p] + tap[k]] W[k,:]
-//   weights    dW[k,:] =     sum over p of x[tap[k] + pixel[p]] dy[p,:]      rows and terms have changed places
-//   data       dx[q,:] =     sum over k of dy[pixel[q] + tap[k]] V[k,:]      forward again; V is W, flipped and transposed
-//
-// and all three are add_tile() of register_tile.hpp. What remains here is to cut the work and to pack the right matrix.
-//
-// Same bits: a number of y or dx is one chain of fused multiply-adds over k; a number of dW is one such chain over the
-// pixels of each strip, strip added to strip. Both orders follow from the shape. Threads take whole strips of y and dx,
-// whole tiles of dW.
-//
-// Sources: direct convolution with a register tile on channel-innermost data: Georganas et al., "Anatomy of
-// High-Performance Deep Learning Convolutions on SIMD Architectures", SC 2018, section II. Offsets in place of copies:
-// Dukhan, "The Indirect Convolution Algorithm", 2019; his table of pointers is here the sum of two short tables.
 #include "core/kernels/conv.hpp"
 
-#include <algorithm>
-
 #include "core/error.hpp"
+#include "core/kernels/direct_conv.hpp"
 #include "core/kernels/register_tile.hpp"
-#include "core/kernels/strips.hpp"
-#include "core/memory.hpp"
-#include "core/threads.hpp"
+#include "core/kernels/winograd.hpp"
 
 namespace tandem {
 namespace {
-
-// Output pixels of a strip. Forward runs as fast with 128 as with 1024; few leave work for every thread in small batches.
-// For dW a tile is loaded and stored once a strip, which 256 pixels of work outweigh (64: 15 % slower). Measured on 3 to
-// 128 channels.
-constexpr Index pixels_forward = 128, pixels_weights = 256;
-
-// Numbers of x and dy that are packed before the threads turn to dW: about 1 MB, so that two barriers cost little.
-constexpr Index packed_numbers = Index{1} << 18;
-
-Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
-std::size_t count_of(Index n) { return static_cast<std::size_t>(n); }
-
-// Equal parts for the threads, as the block size for for_blocks(). Only for work whose bits do not depend on how it is cut.
-Index part_of_thread(Index n) { return std::max<Index>(1, divide_up(n, thread_count())); }
-
-// ---- The right matrix: blocks of tile_columns columns (the last may be one packet) stored one after the other, each row
-// by row.
-
-struct Block {
-  Index first;    // its first column
-  Index columns;  // how many exist
-  Index stored;   // how many it holds, the others being zero: one or two packets
-};
-Index block_count(Index columns) { return divide_up(columns, tile_columns); }
-Index packed_columns(Index columns) { return divide_up(columns, packet_size) * packet_size; }
-Block column_block(Index i, Index columns) {
-  const Index first = i * tile_columns;
-  return {.first = first,
-          .columns = std::min(tile_columns, columns - first),
-          .stored = std::min(tile_columns, packed_columns(columns) - first)};
-}
-
-// Writes rows [first, first + rows) of the packed matrix B, which has total_rows: B[first + k, o] = M[k row_step + o
-// column_step].
-void pack(const real* M, Index row_step, Index column_step, Index rows, Index columns, real* B, Index first,
-          Index total_rows) {
-  for (Index i = 0; i < block_count(columns); ++i) {
-    const Block block = column_block(i, columns);
-    real* out = B + block.first * total_rows + first * block.stored;
-    for (Index k = 0; k < rows; ++k, out += block.stored) {
-      const real* in = M + k * row_step + block.first * column_step;
-      if (column_step == 1)
-        std::copy_n(in, block.columns, out);
-      else
-        for (Index o = 0; o < block.columns; ++o) out[o] = in[o * column_step];
-      std::fill(out + block.columns, out + block.stored, real{0});
-    }
-  }
-}
-
-// ---- The product: the tile of rows [row, row + tile_rows), cut at `end`, for one block of columns.
-//
-// a_of(r) and c_of(r) say where row r of the left matrix and of the result begin; B points at the block.
-template <class A, class C>
-void add_rows(Index row, Index end, const A& a_of, const C& c_of, const Scratch<Index>& step, Index steps, const real* B,
-              const real* start, const Block& block) {
-  TileRows rows{.a = {}, .c = {}, .count = std::min(tile_rows, end - row)};
-  for (Index i = 0; i < tile_rows; ++i) {
-    const Index r = std::min(row + i, end - 1);
-    rows.a[count_of(i)] = a_of(r);
-    rows.c[count_of(i)] = c_of(r) + block.first;
-  }
-  if (block.stored == tile_columns)
-    add_tile<2>(rows, step.data(), steps, B, start, block.columns);
-  else
-    add_tile<1>(rows, step.data(), steps, B, start, block.columns);
-}
-
-// Output pixel (n,i,j) of a correlation stands at values + n image_step + i row_step + j column_step.
-struct Target {
-  real* values;
-  Index image_step, row_step, column_step;
-};
-
-// target[p,:] = b[:] + sum over k of source[pixel[p] + tap[k]] B[k,:]          B packed, [taps,columns]; b may be null
-void correlate(const TapWindow& window, Index images, const real* source, const real* B, Index columns, const real* b,
-               const Target& target) {
-  const Strips strips(window, images, pixels_forward);
-  const Index taps = window.taps(), part = part_of_thread(strips.count());
-  const Scratch<Index> pixel = strips.pixel_offsets(), tap = strips.tap_offsets();
-  const Scratch<Index> out = strips.pixel_table(target.image_step, target.row_step, target.column_step);
-  Scratch padded(count_of(thread_count() * strips.size())), start(count_of(packed_columns(columns)));
-  std::fill(start.values().begin(), start.values().end(), real{0});
-  if (b) std::copy_n(b, columns, start.data());
-
-  for_blocks(strips.count(), part, [&](Index begin, Index end) {
-    real* const left = padded.data() + begin / part * strips.size();
-    for (Index s = begin; s < end; ++s) {
-      const Strip strip = strips[s];
-      real* const result = target.values + strip.image * target.image_step + strip.row * target.row_step;
-      strips.copy_padded(strip, source, left);
-      for (Index i = 0; i < block_count(columns); ++i) {
-        const Block block = column_block(i, columns);
-        for (Index p = 0; p < strip.pixels; p += tile_rows)
-          add_rows(
-              p, strip.pixels, [&](Index r) { return left + pixel[count_of(r)]; },
-              [&](Index r) { return result + out[count_of(r)]; }, tap, taps, B + block.first * taps,
-              start.data() + block.first, block);
-      }
-    }
-  });
-}
-
-TapWindow forward_window(const ConvShape& s) {
-  return {.height = s.height,
-          .width = s.width,
-          .channels = s.in_channels,
-          .first_h = -s.pad_h,
-          .first_w = -s.pad_w,
-          .stride_h = s.stride_h,
-          .stride_w = s.stride_w,
-          .taps_h = s.kernel_h,
-          .taps_w = s.kernel_w,
-          .out_height = s.out_height(),
-          .out_width = s.out_width()};
-}
 
 void check(const char* name, const ConvShape& s) {
   require(s.stride_h >= 1 && s.stride_w >= 1, "{}: stride {}x{}; expected at least 1", name, s.stride_h, s.stride_w);
@@ -152,107 +15,28 @@ void check(const char* name, const ConvShape& s) {
           s.height, s.width, s.pad_h, s.pad_w);
 }
 
-// One axis of one phase of backward-data (see there).
-struct Phase {
-  Index pixel, pixels;  // pixels h = pixel + q stride of dx, q < pixels
-  Index taps;           // taps u = phase + t stride of W, t < taps
-  Index first;          // the row of dy that pixel q = 0 meets at the last tap
-};
-Phase phase_of(Index phase, Index size, Index kernel, Index stride, Index pad) {
-  const Index pixel = ((phase - pad) % stride + stride) % stride;
-  const Index taps = phase < kernel ? divide_up(kernel - phase, stride) : 0;
-  return {.pixel = pixel,
-          .pixels = pixel < size ? divide_up(size - pixel, stride) : 0,
-          .taps = taps,
-          .first = (pixel + pad - phase) / stride - (taps - 1)};
-}
-
 }  // namespace
 
-void conv_forward(const ConvShape& s, const real* x, const real* W, const real* b, real* y) {
+// Not the number of images, because an image's result must not depend on its neighbours.
+bool uses_winograd(const ConvShape& s) {
+  const bool kernel_fits = s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h <= 2 && s.pad_w <= 2;
+  const bool whole_packets = s.in_channels > 0 && s.out_channels > 0 && s.in_channels % packet_size == 0 && s.out_channels % packet_size == 0;
+  return kernel_fits && whole_packets;
+}
+
+void conv_forward(const ConvShape& s, const real* x, const real* W, const real* b, const Output& y) {
   check("conv_forward", s);
-  const TapWindow window = forward_window(s);
-  const Index taps = window.taps(), out = s.out_channels, row = window.out_width * out;
-  Scratch B(count_of(taps * packed_columns(out)));
-  const Index part = part_of_thread(taps);
-  for_blocks(taps, part, [&](Index k, Index end) { pack(W + k * out, out, 1, end - k, out, B.data(), k, taps); });
-  correlate(window, s.images, x, B.data(), out, b, {y, window.out_height * row, row, out});
+  uses_winograd(s) ? winograd::forward(s, x, W, b, y) : direct::forward(s, x, W, b, y);
 }
 
-// Pixel h of dx has met tap u in output row i = (h + pad - u) / stride, where that divides. So the pixels fall into
-// `stride` phases, h + pad = phase + stride (...), each with its own taps u = phase, phase + stride, ... Within a phase
-// one pixel further is one row of dy further, and one tap further is one row back:
-//
-//   stride 2, pad 1, taps 0 1 2 3        h = 0 1 2 3 4 5
-//                                  h + pad = 1 2 3 4 5 6        phase 0: h = 1 3 5, taps 0 2    phase 1: h = 0 2 4, taps 1 3
-//
-// Each phase is a forward convolution of dy with its taps in reverse order, and writes every stride-th pixel of dx.
-void conv_backward_data(const ConvShape& s, const real* dy, const real* W, real* dx) {
+void conv_backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, real* dx) {
   check("conv_backward_data", s);
-  const Index in = s.in_channels, out = s.out_channels, row = s.width * in;
-  for (Index phase_h = 0; phase_h < s.stride_h; ++phase_h)
-    for (Index phase_w = 0; phase_w < s.stride_w; ++phase_w) {
-      const Phase h = phase_of(phase_h, s.height, s.kernel_h, s.stride_h, s.pad_h);
-      const Phase w = phase_of(phase_w, s.width, s.kernel_w, s.stride_w, s.pad_w);
-      const Index taps = h.taps * w.taps;
-      Scratch B(count_of(taps * out * packed_columns(in)));
-      for_blocks(taps, 1, [&](Index t, Index) {
-        const Index u = phase_h + (h.taps - 1 - t / w.taps) * s.stride_h,
-                    v = phase_w + (w.taps - 1 - t % w.taps) * s.stride_w;
-        pack(W + (u * s.kernel_w + v) * in * out, 1, out, out, in, B.data(), t * out, taps * out);
-      });
-      const TapWindow window{.height = s.out_height(),
-                          .width = s.out_width(),
-                          .channels = out,
-                          .first_h = h.first,
-                          .first_w = w.first,
-                          .stride_h = 1,
-                          .stride_w = 1,
-                          .taps_h = h.taps,
-                          .taps_w = w.taps,
-                          .out_height = h.pixels,
-                          .out_width = w.pixels};
-      correlate(window, s.images, dy, B.data(), in, nullptr,
-                {dx + h.pixel * row + w.pixel * in, s.height * row, s.stride_h * row, s.stride_w * in});
-    }
+  uses_winograd(s) ? winograd::backward_data(s, dy, W, dx) : direct::backward_data(s, dy, W, dx);
 }
 
-// All threads together pack some strips of x and dy; then each adds all of these to its own tiles of dW, strip after strip.
-void conv_backward_weights(const ConvShape& s, const real* x, const real* dy, real* dW) {
+void conv_backward_weights(const ConvShape& s, const real* x, const OutputGradient& dy, real* dW, real* db) {
   check("conv_backward_weights", s);
-  const TapWindow window = forward_window(s);
-  const Strips strips(window, s.images, pixels_weights);
-  const Index taps = window.taps(), out = s.out_channels, count = strips.count();
-  const Scratch<Index> pixel = strips.pixel_offsets(), tap = strips.tap_offsets();
-  std::fill_n(dW, taps * out, real{0});
-
-  const Index x_size = strips.size(), dy_size = strips.most_pixels() * packed_columns(out);
-  const Index together =
-      std::clamp<Index>(packed_numbers / std::max<Index>(1, x_size + dy_size), 1, std::max<Index>(1, count));
-  Scratch x_packed(count_of(together * x_size)), dy_packed(count_of(together * dy_size));
-  const Index row_tiles = divide_up(taps, tile_rows), tiles = row_tiles * block_count(out);
-
-  for (Index first = 0; first < count; first += together) {
-    const Index strips_now = std::min(together, count - first);
-    for_blocks(strips_now, 1, [&](Index i, Index) {
-      const Strip strip = strips[first + i];
-      strips.copy_padded(strip, x, x_packed.data() + i * x_size);
-      pack(dy + (strip.image * window.out_height + strip.row) * window.out_width * out, out, 1, strip.pixels, out,
-           dy_packed.data() + i * dy_size, 0, strip.pixels);
-    });
-    for_blocks(tiles, part_of_thread(tiles), [&](Index begin, Index end) {
-      for (Index i = 0; i < strips_now; ++i) {
-        const Index pixels = strips[first + i].pixels;
-        for (Index tile = begin; tile < end; ++tile) {
-          const Block block = column_block(tile / row_tiles, out);
-          add_rows(
-              tile % row_tiles * tile_rows, taps, [&](Index r) { return x_packed.data() + i * x_size + tap[count_of(r)]; },
-              [&](Index r) { return dW + r * out; }, pixel, pixels, dy_packed.data() + i * dy_size + block.first * pixels,
-              nullptr, block);
-        }
-      }
-    });
-  }
+  uses_winograd(s) ? winograd::backward_weights(s, x, dy, dW, db) : direct::backward_weights(s, x, dy, dW, db);
 }
 
 }  // namespace tandem

@@ -1,14 +1,23 @@
 // Two-dimensional convolution, without autograd: the three loops that take nearly all the time of a convolutional network.
 //
-// Cost of each: 2 images out_height out_width kernel_h kernel_w in_channels out_channels operations. Beside its result
-// each needs a packed copy of W and a padded copy of a few rows of x per thread, from the pool (memory.hpp).
+//   conv.cpp          chooses, by the shape of the layer alone
+//   direct_conv.cpp   any kernel, stride and border: the sums of the definition
+//   winograd.cpp      3x3 kernels of stride 1: fewer multiplications for the same sums
+//
+// Cost of each by the definition: 2 images out_height out_width kernel_h kernel_w in_channels out_channels operations.
+//
+// Roofline (Williams, Waterman and Patterson, CACM 52(4), 2009): a kernel can be no faster than the arithmetic units, and no
+// faster than its operations per byte times the bandwidth of the memory. A layer of 64 channels reads and writes 8 bytes per
+// value but does 2 * 9 * 64 operations for it: 144 operations a byte, where a core of 250 GFLOP/s and 20 GB/s needs 12. So a
+// convolution is limited by its multipliers if each value is fetched once and then used from the cache; the strips
+// (strips.hpp), the tile (register_tile.hpp) and the epilogue (epilogue.hpp) are there to see to that.
 //
 // Bits: a result depends on the shape and the instruction set, never on the number of threads; y[n] and dx[n] do not
 // depend on the other images of the call either. Errors: a stride below 1, or a kernel larger than the image with its
 // border.
 #pragma once
 
-#include "core/real.hpp"
+#include "core/kernels/epilogue.hpp"
 
 namespace tandem {
 
@@ -24,13 +33,16 @@ struct ConvShape {
   Index out_width() const { return (width + 2 * pad_w - kernel_w) / stride_w + 1; }
 };
 
-// y[n,i,j,o] = b[o] + sum over u,v,c of x[n, i s - p + u, j s - p + v, c] W[u,v,c,o]        (b may be null)
-void conv_forward(const ConvShape& shape, const real* x, const real* W, const real* b, real* y);
+// z[n,i,j,o] = b[o] + sum over u,v,c of x[n, i s - p + u, j s - p + v, c] W[u,v,c,o]        y = epilogue(z); b may be null
+void conv_forward(const ConvShape& shape, const real* x, const real* W, const real* b, const Output& y);
 
-// dx[n,h,w,c] = sum over u,v,o of dy[n,i,j,o] W[u,v,c,o] where i s - p + u = h and j s - p + v = w
-void conv_backward_data(const ConvShape& shape, const real* dy, const real* W, real* dx);
+// dx[n,h,w,c] = sum over u,v,o of dz[n,i,j,o] W[u,v,c,o] where i s - p + u = h and j s - p + v = w
+void conv_backward_data(const ConvShape& shape, const OutputGradient& dy, const real* W, real* dx);
 
-// dW[u,v,c,o] = sum over n,i,j of x[n, i s - p + u, j s - p + v, c] dy[n,i,j,o]
-void conv_backward_weights(const ConvShape& shape, const real* x, const real* dy, real* dW);
+// dW[u,v,c,o] = sum over n,i,j of x[n, i s - p + u, j s - p + v, c] dz[n,i,j,o]      db[o] = sum over n,i,j of dz; db may be null
+void conv_backward_weights(const ConvShape& shape, const real* x, const OutputGradient& dy, real* dW, real* db);
+
+// Whether the three use Winograd's algorithm for layers of this shape.
+bool uses_winograd(const ConvShape& shape);
 
 }  // namespace tandem

@@ -31,9 +31,6 @@ constexpr Index depth = 512;
 // Rows of C that are one piece of work where its columns alone do not give every thread something to do.
 constexpr Index panel_rows = 64;
 
-Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
-std::size_t count_of(Index n) { return static_cast<std::size_t>(n); }
-
 // GCC warns that a vector type loses its alignment as a template's argument; PacketBlock holds it as an array, which keeps it.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wignored-attributes"
@@ -105,6 +102,22 @@ void multiply(Index m, const real* A, const Right& B, real* C) {
   });
 }
 
+// Up to so many products of two numbers, making ready for the tile takes longer than the sums themselves.
+constexpr Index few_products = 128;
+
+// The same chains number by number. The factors stand where they stand: A[i,t] at i a_row + t a_column, B likewise.
+void multiply_few(Index m, Index n, Index k, const real* A, Index a_row, Index a_column, const real* B, Index b_row, Index b_column,
+                  real* C) {
+  using namespace Eigen::internal;
+  for (Index i = 0; i < m; ++i)
+    for (Index j = 0; j < n; ++j) {
+      Packet sum = pzero(Packet{});  // the tile's instruction, so that the bits are its bits; one lane of it counts
+      for (Index t = 0; t < k; ++t)
+        sum = fused_multiply_add(pset1<Packet>(A[i * a_row + t * a_column]), pset1<Packet>(B[t * b_row + j * b_column]), sum);
+      C[i * n + j] = real{0} + pfirst(sum);
+    }
+}
+
 Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const Tensor& B, bool B_transposed) {
   const bool matrices = A.rank() == 2 && B.rank() == 2;
   require(matrices && A.dim(A_transposed ? 0 : 1) == B.dim(B_transposed ? 1 : 0),
@@ -113,6 +126,11 @@ Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const 
   Tensor C({m, n});
   if (k == 0) C.fill(0);
   if (k == 0 || C.size() == 0) return C;
+  if (m * n * k <= few_products) {
+    multiply_few(m, n, k, A.data(), A_transposed ? 1 : k, A_transposed ? m : 1, B.data(), B_transposed ? 1 : n, B_transposed ? k : 1,
+                 C.data());
+    return C;
+  }
 
   const Right right{.values = B.data(), .k = k, .n = n, .transposed = B_transposed};
   if (!A_transposed) {

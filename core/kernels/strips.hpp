@@ -14,8 +14,8 @@
 // number that pixel p meets at tap k stands at pixel[p] + tap[k]. These two tables are the same for all strips.
 #pragma once
 
+#include "core/kernels/epilogue.hpp"
 #include "core/memory.hpp"
-#include "core/real.hpp"
 
 namespace tandem {
 
@@ -39,8 +39,8 @@ struct Strip {
 
 class Strips {
  public:
-  // Strips of about `pixels` output pixels; at least one row.
-  Strips(const TapWindow& window, Index images, Index pixels);
+  // Strips of about `pixels` output pixels; a multiple of `row_multiple` rows of an image, as far as it has them.
+  Strips(const TapWindow& window, Index images, Index pixels, Index row_multiple = 1);
 
   Index count() const { return count_; }
   Strip operator[](Index i) const;
@@ -49,10 +49,11 @@ class Strips {
   Index most_pixels() const { return group_ * rows_ * window_.out_width; }
   Index size() const { return group_ * image_size(); }
 
-  void copy_padded(const Strip& strip, const real* source, real* padded) const;
+  void copy_padded(const Strip& strip, const PixelRows& source, real* padded) const;
 
   Scratch<Index> pixel_offsets() const;
   Scratch<Index> tap_offsets() const;
+  Index row_size() const { return in_width() * window_.channels; }  // numbers in a row of the padded copy
 
   // Where the pixels of a strip stand in an array with these distances between neighbours. Image by image and row by row, so
   // that smaller strips use the beginning of the table: they lack whole images or, with one image, whole rows.

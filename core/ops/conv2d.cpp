@@ -1,7 +1,8 @@
 // Two-dimensional convolution. The loops are in kernels/conv.cpp; here stands what autograd needs to know.
 #include "core/kernels/conv.hpp"
 
-#include "core/kernels/elementwise.hpp"
+#include <memory>
+
 #include "core/ops.hpp"
 
 namespace tandem {
@@ -20,29 +21,57 @@ ConvShape conv_shape(const Shape& x, const Shape& W, const Window& window) {
           .pad_h = window.pad_h, .pad_w = window.pad_w};
 }
 
+// dW and db come out of one pass over dz, made by the first that asks.
+class WeightGradients {
+ public:
+  WeightGradients(const ConvShape& shape, Tensor x, Shape W, bool has_bias) : shape_(shape), x_(std::move(x)), W_(W), has_bias_(has_bias) {}
+
+  const Tensor& dW(const OutputGradient& dy) { return compute(dy), dW_; }
+  const Tensor& db(const OutputGradient& dy) { return compute(dy), db_; }
+
+ private:
+  void compute(const OutputGradient& dy) {
+    if (dW_.defined()) return;
+    dW_ = Tensor(W_);
+    if (has_bias_) db_ = Tensor({shape_.out_channels});
+    conv_backward_weights(shape_, x_.data(), dy, dW_.data(), has_bias_ ? db_.data() : nullptr);
+  }
+
+  ConvShape shape_;
+  Tensor x_;
+  Shape W_;
+  bool has_bias_;
+  Tensor dW_, db_;
+};
+
 }  // namespace
 
 // Convolution is linear in x and in W, so each gradient is one more convolution-like sum with the other factor.
-Variable conv2d(const Variable& x, const Variable& W, const Variable& b, Window window) {
+Variable conv2d(const Variable& x, const Variable& W, const Variable& b, Window window, Epilogue epilogue) {
   const ConvShape s = conv_shape(x.shape(), W.shape(), window);
   if (b.defined())
     require(b.shape() == Shape{s.out_channels}, "conv2d: W is {} but b is {}; expected b [{}]", W.shape(), b.shape(), s.out_channels);
-  Tensor y({s.images, s.out_height(), s.out_width(), s.out_channels});
-  conv_forward(s, x.value().data(), W.value().data(), b.defined() ? b.value().data() : nullptr, y.data());
+  const Index shrink = epilogue.max_pool ? 2 : 1;
+  require(s.out_height() >= shrink && s.out_width() >= shrink, "conv2d: the result for x {} and W {} is {}x{}, too small for a 2x2 pool",
+          x.shape(), W.shape(), s.out_height(), s.out_width());
+  Tensor y({s.images, s.out_height() / shrink, s.out_width() / shrink, s.out_channels});
+  const Scratch<std::uint8_t> winner(epilogue.max_pool ? count_of(y.size()) : 0);
+  conv_forward(s, x.value().data(), W.value().data(), b.defined() ? b.value().data() : nullptr, {y.data(), epilogue, winner.data()});
 
+  // What the epilogue needs of y is kept, no more: the winners for a pool, else y itself for a relu.
+  const auto before = [epilogue, winner, y = epilogue.relu && !epilogue.max_pool ? y : Tensor()](const Tensor& dy) {
+    return OutputGradient{dy.data(), epilogue, y.defined() ? y.data() : nullptr, winner.data()};
+  };
+  const auto weights = std::make_shared<WeightGradients>(s, x.value(), W.shape(), b.defined());
   std::vector<Edge> edges{
-      {x, [s, W = W.value(), shape = x.shape()](const Tensor& dy) {
+      {x, [s, before, W = W.value(), shape = x.shape()](const Tensor& dy) {
          Tensor dx(shape);
-         conv_backward_data(s, dy.data(), W.data(), dx.data());
+         conv_backward_data(s, before(dy), W.data(), dx.data());
          return dx;
        }},
-      {W, [s, x = x.value(), shape = W.shape()](const Tensor& dy) {
-         Tensor dW(shape);
-         conv_backward_weights(s, x.data(), dy.data(), dW.data());
-         return dW;
-       }}};
-  if (b.defined()) edges.push_back({b, [](const Tensor& dy) { return sum_rows(dy); }});
-  return record("conv2d", y, std::move(edges));
+      {W, [before, weights](const Tensor& dy) { return weights->dW(before(dy)); }}};
+  if (b.defined()) edges.push_back({b, [before, weights](const Tensor& dy) { return weights->db(before(dy)); }});
+  return record("conv2d", y, edges);
 }
 
 }  // namespace tandem

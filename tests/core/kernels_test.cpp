@@ -80,9 +80,9 @@ Results<real> computed(const ConvShape& s, const Values& x, const Values& W, con
   constexpr std::size_t margin = 64;
   const auto blank = [](std::size_t size) { return Values(size + margin, std::numeric_limits<real>::quiet_NaN()); };
   Results<real> r{blank(dy.size()), blank(x.size()), blank(W.size())};
-  conv_forward(s, x.data(), W.data(), b.empty() ? nullptr : b.data(), r.y.data());
-  conv_backward_data(s, dy.data(), W.data(), r.dx.data());
-  conv_backward_weights(s, x.data(), dy.data(), r.dW.data());
+  conv_forward(s, x.data(), W.data(), b.empty() ? nullptr : b.data(), {r.y.data()});
+  conv_backward_data(s, {dy.data()}, W.data(), r.dx.data());
+  conv_backward_weights(s, x.data(), {dy.data()}, r.dW.data(), nullptr);
   for (Values* values : {&r.y, &r.dx, &r.dW}) {
     REQUIRE(std::all_of(values->end() - margin, values->end(), [](real value) { return std::isnan(value); }));
     values->resize(values->size() - margin);
@@ -331,12 +331,12 @@ TEST_CASE("convolution: a kernel that does not fit, or a stride of zero, is refu
   ConvShape s = medium;
   s.kernel_h = 22;
   real none = 0;
-  CHECK_THROWS_WITH_AS(conv_forward(s, &none, &none, nullptr, &none),
+  CHECK_THROWS_WITH_AS(conv_forward(s, &none, &none, nullptr, {&none}),
                        "conv_forward: a kernel of 22x3 does not fit an image of 19x23 with a border of 1x1", Error);
-  CHECK_THROWS_AS(conv_backward_data(s, &none, &none, &none), Error);
-  CHECK_THROWS_AS(conv_backward_weights(s, &none, &none, &none), Error);
+  CHECK_THROWS_AS(conv_backward_data(s, {&none}, &none, &none), Error);
+  CHECK_THROWS_AS(conv_backward_weights(s, &none, {&none}, &none, nullptr), Error);
   s = medium, s.stride_w = 0;
-  CHECK_THROWS_AS(conv_forward(s, &none, &none, nullptr, &none), Error);
+  CHECK_THROWS_AS(conv_forward(s, &none, &none, nullptr, {&none}), Error);
 }
 
 }  // namespace tandem

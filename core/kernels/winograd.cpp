@@ -1,0 +1,367 @@
+// Winograd's algorithm F(2x2,3x3), for the convolution and for both of its gradients.
+//
+// Two neighbouring outputs of a filter of three taps need only four products instead of six:
+//
+//   y0 = d0 g0 + d1 g1 + d2 g2  =  m0 + m1 + m2         m0 = (d0 - d2) g0       m1 = (d1 + d2) (g0 + g1 + g2) / 2
+//   y1 = d1 g0 + d2 g1 + d3 g2  =       m1 - m2 - m3    m3 = (d1 - d3) g2       m2 = (d2 - d1) (g0 - g1 + g2) / 2
+//
+// or with matrices   y = A^T [(G g) . (B^T d)]   where "." multiplies number by number. The same along rows and columns gives a
+// tile of 2x2 outputs from 4x4 inputs with 16 products instead of 36:
+//
+//        x                      V [16]                 M [16]                     z
+//   +-+-+-+-+              +-------------+        +-------------+
+//   |d d d d|  B^T d B     | 16 matrices |  x U   | 16 matrices |  A^T m A     +-+-+
+//   |d d d d|  ------->    | tiles       | -----> | tiles       |  ------->    |y y|   then bias and epilogue: the tile
+//   |d d d d|              |  x channels |        |  x columns  |              |y y|   is one window of the 2x2 pool
+//   |d d d d|              +-------------+        +-------------+              +-+-+
+//                             each of the 16 is a product of matrices, because the sum over input channels
+//                             can be taken before A^T m A: add_tile() again
+//
+//   forward    z  = A^T [ sum over c of V(x) U(W) ] A               U = G g G^T
+//   data       dx = the same of dz, with W flipped and transposed
+//   weights    dW = G^T [ sum over tiles of V(x)^T (A dz A^T) ] G   every factor of the forward pass, transposed
+//
+// Cost: 2 * 16/36 of the operations of the definition in products, and 32, 24 and 28 additions per 16 numbers in the three
+// transforms. These are why it pays only if there are many channels: a number of V is used once for each output channel.
+//
+// Same bits: as in direct_conv.cpp, with tiles in place of pixels.
+//
+// Sources: Winograd, "Arithmetic Complexity of Computations", SIAM 1980. Lavin and Gray, "Fast Algorithms for Convolutional Neural
+// Networks", CVPR 2016, sections 4.1 and 5.1, for the two-dimensional form.
+#include "core/kernels/winograd.hpp"
+
+#include <array>
+#include <numeric>
+
+#include "core/kernels/bias_gradient.hpp"
+#include "core/kernels/column_blocks.hpp"
+#include "core/kernels/strips.hpp"
+#include "core/threads.hpp"
+
+namespace tandem::winograd {
+namespace {
+
+constexpr Index planes = 16;  // one matrix for each number of a 4x4 tile
+
+// Numbers of V that a strip may have: 256 KiB of floats, a quarter of a level-2 cache. M, U and the image want the rest.
+constexpr Index numbers_of_strip = Index{1} << 16;
+
+// Numbers of V and dz that are transformed before the threads turn to dW.
+constexpr Index numbers_together = Index{1} << 20;
+
+// Between two planes: one cache line more than the matrix, so that the 16 numbers of a tile fall into different sets of the cache.
+Index plane_size(Index numbers) { return numbers + memory_alignment / static_cast<Index>(sizeof(real)); }
+
+Index tiles_of_strip(Index channels) { return std::max<Index>(tile_rows, numbers_of_strip / (planes * channels)); }
+
+Packet load(const real* p) { return Eigen::internal::ploadu<Packet>(p); }
+void store(real* p, Packet v) { Eigen::internal::pstoreu(p, v); }
+Packet plus(Packet a, Packet b) { return Eigen::internal::padd(a, b); }
+Packet minus(Packet a, Packet b) { return Eigen::internal::psub(a, b); }
+Packet half(Packet a) { return Eigen::internal::pmul(a, Eigen::internal::pset1<Packet>(real(0.5))); }
+
+// ---- The one-dimensional transforms. Each is applied to the columns of a square of packets, then to its rows.
+
+struct Four {
+  Packet v0, v1, v2, v3;
+};
+struct Three {
+  Packet v0, v1, v2;
+};
+struct Two {
+  Packet v0, v1;
+};
+
+// B^T d
+Four input_transform(Four d) { return {minus(d.v0, d.v2), plus(d.v1, d.v2), minus(d.v2, d.v1), minus(d.v1, d.v3)}; }
+// A^T m
+Two output_transform(Four m) { return {plus(plus(m.v0, m.v1), m.v2), minus(minus(m.v1, m.v2), m.v3)}; }
+// A y
+Four output_gradient(Two y) { return {y.v0, plus(y.v0, y.v1), minus(y.v0, y.v1), Eigen::internal::pnegate(y.v1)}; }
+// G g
+Four kernel_transform(Three g) {
+  const Packet sides = half(plus(g.v0, g.v2)), middle = half(g.v1);
+  return {g.v0, plus(sides, middle), minus(sides, middle), g.v2};
+}
+// G^T u
+Three kernel_gradient(Four u) {
+  const Packet sum = half(plus(u.v1, u.v2)), difference = half(minus(u.v1, u.v2));
+  return {plus(u.v0, sum), difference, plus(sum, u.v3)};
+}
+
+// out = T in T^T for squares of packets: in[k in_row + l in_column] for k, l < sizes of T's argument, out likewise.
+// Written out for each transform, since a tile must stay in registers.
+
+// V of one tile: `d` is its top left pixel in a padded copy whose rows are `row` numbers apart.
+void transform_input(const real* d, Index row, Index channels, real* V, Index plane) {
+  for (Index c = 0; c < channels; c += packet_size) {
+    Four t[4];
+#pragma GCC unroll 4
+    for (Index k = 0; k < 4; ++k) {
+      const real* const p = d + k * channels + c;
+      t[k] = input_transform({load(p), load(p + row), load(p + 2 * row), load(p + 3 * row)});
+    }
+    const Four rows[4] = {input_transform({t[0].v0, t[1].v0, t[2].v0, t[3].v0}), input_transform({t[0].v1, t[1].v1, t[2].v1, t[3].v1}),
+                          input_transform({t[0].v2, t[1].v2, t[2].v2, t[3].v2}), input_transform({t[0].v3, t[1].v3, t[2].v3, t[3].v3})};
+#pragma GCC unroll 4
+    for (Index k = 0; k < 4; ++k) {
+      real* const out = V + 4 * k * plane + c;
+      store(out, rows[k].v0), store(out + plane, rows[k].v1), store(out + 2 * plane, rows[k].v2), store(out + 3 * plane, rows[k].v3);
+    }
+  }
+}
+
+// The 2x2 outputs of one tile, one after the other in z, `width` numbers each.
+void transform_output(const real* M, Index plane, const real* bias, Index width, real* z) {
+  for (Index o = 0; o < width; o += packet_size) {
+    Two t[4];
+#pragma GCC unroll 4
+    for (Index k = 0; k < 4; ++k) {
+      const real* const m = M + k * plane + o;
+      t[k] = output_transform({load(m), load(m + 4 * plane), load(m + 8 * plane), load(m + 12 * plane)});
+    }
+    const Two top = output_transform({t[0].v0, t[1].v0, t[2].v0, t[3].v0}), bottom = output_transform({t[0].v1, t[1].v1, t[2].v1, t[3].v1});
+    const Packet b = load(bias + o);
+    store(z + o, plus(top.v0, b)), store(z + width + o, plus(top.v1, b));
+    store(z + 2 * width + o, plus(bottom.v0, b)), store(z + 3 * width + o, plus(bottom.v1, b));
+  }
+}
+
+// A dz A^T of one tile, of `width` channels at `dz`, whose pixels and rows are `pixel` and `row` numbers apart.
+void transform_gradient(const real* dz, Index pixel, Index row, Index width, real* out, Index plane) {
+  for (Index o = 0; o < width; o += packet_size, dz += packet_size) {
+    const Four left = output_gradient({load(dz), load(dz + row)}), right = output_gradient({load(dz + pixel), load(dz + pixel + row)});
+    const Four rows[4] = {output_gradient({left.v0, right.v0}), output_gradient({left.v1, right.v1}),
+                          output_gradient({left.v2, right.v2}), output_gradient({left.v3, right.v3})};
+#pragma GCC unroll 4
+    for (Index k = 0; k < 4; ++k) {
+      real* const to = out + 4 * k * plane + o;
+      store(to, rows[k].v0), store(to + plane, rows[k].v1), store(to + 2 * plane, rows[k].v2), store(to + 3 * plane, rows[k].v3);
+    }
+  }
+}
+
+// U = G g G^T of all kernels, packed: plane k begins at k in out, its rows are the input channels.
+// g(u,v,c) points at the weights of tap (u,v) from input channel c to all output channels.
+template <class G>
+void transform_kernels(const G& g, Index in, Index out, real* U) {
+  for_blocks(in, part_of_thread(in), [&](Index begin, Index end) {
+    for (Index c = begin; c < end; ++c)
+      for (Index i = 0; i < column_blocks(out); ++i) {
+        const ColumnBlock block = column_block(i, out);
+        real* const to = U + block.first * in + c * block.stored;
+        for (Index o = 0; o < block.stored; o += packet_size) {
+          Four t[3];
+#pragma GCC unroll 3
+          for (Index v = 0; v < 3; ++v)
+            t[v] = kernel_transform({load(g(0, v, c) + block.first + o), load(g(1, v, c) + block.first + o), load(g(2, v, c) + block.first + o)});
+          const Four rows[4] = {kernel_transform({t[0].v0, t[1].v0, t[2].v0}), kernel_transform({t[0].v1, t[1].v1, t[2].v1}),
+                                kernel_transform({t[0].v2, t[1].v2, t[2].v2}), kernel_transform({t[0].v3, t[1].v3, t[2].v3})};
+#pragma GCC unroll 4
+          for (Index k = 0; k < 4; ++k) {
+            real* const u = to + 4 * k * in * out + o;
+            store(u, rows[k].v0), store(u + in * out, rows[k].v1), store(u + 2 * in * out, rows[k].v2), store(u + 3 * in * out, rows[k].v3);
+          }
+        }
+      }
+  });
+}
+
+// ---- Cutting the work
+
+// Tiles as the output pixels of a window of 4x4 taps that moves by two pixels.
+TapWindow tile_window(const ConvShape& s) {
+  return {.height = s.height,
+          .width = s.width,
+          .channels = s.in_channels,
+          .first_h = -s.pad_h,
+          .first_w = -s.pad_w,
+          .stride_h = 2,
+          .stride_w = 2,
+          .taps_h = 4,
+          .taps_w = 4,
+          .out_height = divide_up(s.out_height(), 2),
+          .out_width = divide_up(s.out_width(), 2)};
+}
+
+// The outputs of these tiles, cut into strips alike.
+TapWindow tile_output_window(const ConvShape& s) {
+  return {.height = s.out_height(),
+          .width = s.out_width(),
+          .channels = s.out_channels,
+          .first_h = 0,
+          .first_w = 0,
+          .stride_h = 2,
+          .stride_w = 2,
+          .taps_h = 2,
+          .taps_w = 2,
+          .out_height = divide_up(s.out_height(), 2),
+          .out_width = divide_up(s.out_width(), 2)};
+}
+
+// Writes the outputs of one tile at row i and column j of tiles: `z` has 2x2 pixels of block.columns numbers.
+void finish_tile(const ConvShape& s, real* z, Index image, Index i, Index j, const ColumnBlock& block, const Output& y) {
+  const Index height = s.out_height(), width = s.out_width(), columns = block.columns;
+  if (y.epilogue.max_pool) {
+    if (i == height / 2 || j == width / 2) return;  // the odd row or column that the pool drops
+    const Index to = ((image * (height / 2) + i) * (width / 2) + j) * s.out_channels + block.first;
+    return pool_window(z, columns, 2 * columns, columns, y.epilogue.relu, y.y + to, y.winner + to);
+  }
+  if (y.epilogue.relu) rectify(z, 4 * columns);
+  for (Index u = 0; u < std::min<Index>(2, height - 2 * i); ++u)
+    for (Index v = 0; v < std::min<Index>(2, width - 2 * j); ++v)
+      std::copy_n(z + (2 * u + v) * columns, columns, y.y + ((image * height + 2 * i + u) * width + 2 * j + v) * s.out_channels + block.first);
+}
+
+void correlate(const ConvShape& s, const PixelRows& source, const real* U, const real* b, const Output& y) {
+  const TapWindow window = tile_window(s);
+  const Index in = s.in_channels, out = s.out_channels;
+  const Strips strips(window, s.images, tiles_of_strip(in));
+  const Index part = part_of_thread(strips.count()), most = strips.most_pixels();
+  const Index V_plane = plane_size(most * in), M_plane = plane_size(most * tile_columns);
+  const Scratch<Index> pixel = strips.pixel_offsets(), channel(count_of(in));
+  std::iota(channel.values().begin(), channel.values().end(), Index{0});
+  const Scratch bias(count_of(out)), zeros(count_of(tile_columns));
+  std::ranges::fill(zeros.values(), real{0});
+  b ? std::copy_n(b, out, bias.data()) : std::fill_n(bias.data(), out, real{0});
+  const Index each = strips.size() + planes * (V_plane + M_plane);
+  const Scratch work(count_of(thread_count() * each));
+
+  for_blocks(strips.count(), part, [&](Index begin, Index end) {
+    real* const padded = work.data() + begin / part * each;
+    real* const V = padded + strips.size();
+    real* const M = V + planes * V_plane;
+    for (Index k = begin; k < end; ++k) {
+      const Strip strip = strips[k];
+      strips.copy_padded(strip, source, padded);
+      for (Index t = 0; t < strip.pixels; ++t)
+        transform_input(padded + pixel[count_of(t)], strips.row_size(), in, V + t * in, V_plane);
+      for (Index i = 0; i < column_blocks(out); ++i) {
+        const ColumnBlock block = column_block(i, out);
+        for (Index p = 0; p < planes; ++p)
+          for (Index t = 0; t < strip.pixels; t += tile_rows)
+            add_rows(
+                t, strip.pixels, [&](Index r) { return V + p * V_plane + r * in; },
+                [&](Index r) { return M + p * M_plane + r * block.columns; }, channel.data(), in, U + (p * out + block.first) * in,
+                zeros.data(), block);
+        for (Index t = 0; t < strip.pixels; ++t) {
+          alignas(memory_alignment) real z[4 * tile_columns];
+          transform_output(M + t * block.columns, M_plane, bias.data() + block.first, block.columns, z);
+          const Index row = t / window.out_width;
+          finish_tile(s, z, strip.image + row / strip.rows, strip.row + row % strip.rows, t % window.out_width, block, y);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void forward(const ConvShape& s, const real* x, const real* W, const real* b, const Output& y) {
+  const Index in = s.in_channels, out = s.out_channels;
+  const Scratch U(count_of(planes * in * out));
+  transform_kernels([=](Index u, Index v, Index c) { return W + ((u * 3 + v) * in + c) * out; }, in, out, U.data());
+  correlate(s, {x, s.height, s.width, in}, U.data(), b, y);
+}
+
+// Stride 1: dx[h,w] meets tap (u,v) at dz[h + pad - u, w + pad - v]. With u' = 2 - u that is a forward convolution of dz with a
+// border of 2 - pad and the kernel V[u',v',o,c] = W[2-u',2-v',c,o].
+void backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, real* dx) {
+  const Index in = s.in_channels, out = s.out_channels;
+  const Scratch turned(count_of(9 * in * out)), U(count_of(planes * in * out));
+  for_blocks(9, 1, [&](Index tap, Index) {
+    const real* const from = W + tap * in * out;
+    real* const to = turned.data() + (8 - tap) * in * out;
+    for (Index c = 0; c < in; ++c)
+      for (Index o = 0; o < out; ++o) to[o * in + c] = from[c * out + o];
+  });
+  transform_kernels([&](Index u, Index v, Index o) { return turned.data() + ((u * 3 + v) * out + o) * in; }, out, in, U.data());
+  const ConvShape back{.images = s.images,
+                       .height = s.out_height(),
+                       .width = s.out_width(),
+                       .in_channels = out,
+                       .out_channels = in,
+                       .kernel_h = 3,
+                       .kernel_w = 3,
+                       .pad_h = 2 - s.pad_h,
+                       .pad_w = 2 - s.pad_w};
+  correlate(back, {dy, s.out_height(), s.out_width(), out}, U.data(), nullptr, {dx});
+}
+
+// All threads together transform some strips of x and dz; then each adds all of these to its own tiles of dU, strip after strip.
+void backward_weights(const ConvShape& s, const real* x, const OutputGradient& dy, real* dW, real* db) {
+  const Index in = s.in_channels, out = s.out_channels;
+  const Index tiles = tiles_of_strip(std::max(in, out));
+  const Strips strips(tile_window(s), s.images, tiles), dz_strips(tile_output_window(s), s.images, tiles);
+  const PixelRows x_rows(x, s.height, s.width, in), dz_rows(dy, s.out_height(), s.out_width(), out);
+  const Index count = strips.count(), most = strips.most_pixels();
+  const Scratch<Index> pixel = strips.pixel_offsets(), dz_pixel = dz_strips.pixel_offsets(), step(count_of(most));
+  for (Index t = 0; t < most; ++t) step[count_of(t)] = t * in;
+  const BiasGradient bias(count, out);
+  const Scratch dU(count_of(planes * in * out));
+  std::ranges::fill(dU.values(), real{0});
+
+  const Index V_plane = plane_size(most * in), M_plane = plane_size(most * out), each = planes * (V_plane + M_plane);
+  const Index together = std::clamp<Index>(numbers_together / each, 1, std::max<Index>(1, count));
+  const Scratch transformed(count_of(together * each)), padded(count_of(together * (strips.size() + dz_strips.size())));
+  const Index row_tiles = divide_up(in, tile_rows), blocks = column_blocks(out), products = planes * blocks * row_tiles;
+
+  for (Index first = 0; first < count; first += together) {
+    const Index strips_now = std::min(together, count - first);
+    for_blocks(strips_now, 1, [&](Index k, Index) {
+      const Strip strip = strips[first + k];
+      real* const V = transformed.data() + k * each;
+      real* const M = V + planes * V_plane;
+      real* const x_padded = padded.data() + k * (strips.size() + dz_strips.size());
+      real* const dz = x_padded + strips.size();
+      strips.copy_padded(strip, x_rows, x_padded);
+      dz_strips.copy_padded(strip, dz_rows, dz);
+      bias.sum(first + k, dz, 4 * strip.pixels);  // beyond an odd edge it is zero
+      for (Index t = 0; t < strip.pixels; ++t) {
+        transform_input(x_padded + pixel[count_of(t)], strips.row_size(), in, V + t * in, V_plane);
+        for (Index i = 0; i < blocks; ++i) {
+          const ColumnBlock block = column_block(i, out);
+          transform_gradient(dz + dz_pixel[count_of(t)] + block.first, out, dz_strips.row_size(), block.columns,
+                             M + block.first * strip.pixels + t * block.columns, M_plane);
+        }
+      }
+    });
+    for_blocks(products, part_of_thread(products), [&](Index begin, Index end) {
+      for (Index k = 0; k < strips_now; ++k) {
+        const real* const V = transformed.data() + k * each;
+        const real* const M = V + planes * V_plane;
+        const Index terms = strips[first + k].pixels;
+        for (Index product = begin; product < end; ++product) {
+          const Index p = product / (blocks * row_tiles), row = product % row_tiles * tile_rows;
+          const ColumnBlock block = column_block(product / row_tiles % blocks, out);
+          add_rows(
+              row, in, [&](Index r) { return V + p * V_plane + r; },
+              [&](Index r) { return dU.data() + (p * in + r) * out + block.first; }, step.data(), terms,
+              M + p * M_plane + block.first * terms, nullptr, block);
+        }
+      }
+    });
+  }
+
+  for_blocks(in, part_of_thread(in), [&](Index begin, Index end) {
+    const Index plane = in * out;
+    for (Index at = begin * out; at < end * out; at += packet_size) {
+      Three t[4];
+#pragma GCC unroll 4
+      for (Index k = 0; k < 4; ++k) {
+        const real* const u = dU.data() + k * plane + at;
+        t[k] = kernel_gradient({load(u), load(u + 4 * plane), load(u + 8 * plane), load(u + 12 * plane)});
+      }
+      const Three rows[3] = {kernel_gradient({t[0].v0, t[1].v0, t[2].v0, t[3].v0}), kernel_gradient({t[0].v1, t[1].v1, t[2].v1, t[3].v1}),
+                             kernel_gradient({t[0].v2, t[1].v2, t[2].v2, t[3].v2})};
+#pragma GCC unroll 3
+      for (Index u = 0; u < 3; ++u) {
+        real* const to = dW + 3 * u * plane + at;
+        store(to, rows[u].v0), store(to + plane, rows[u].v1), store(to + 2 * plane, rows[u].v2);
+      }
+    }
+  });
+  if (db) bias.write(db);
+}
+
+}  // namespace tandem::winograd
