@@ -1,7 +1,7 @@
 #include "core/autograd.hpp"
 
 #include <algorithm>
-#include <unordered_map>
+#include <exception>
 #include <utility>
 
 #include "core/kernels/elementwise.hpp"
@@ -37,7 +37,7 @@ Tensor& Variable::value() { return node().value; }
 const Tensor& Variable::gradient() const { return node().gradient; }
 void Variable::set_gradient(Tensor gradient) { node().gradient = std::move(gradient); }
 bool Variable::needs_gradient() const { return node().needs_gradient; }
-bool Variable::is_leaf() const { return node().op == "leaf"; }
+bool Variable::is_leaf() const { return node().is_leaf; }
 std::string_view Variable::op() const { return node().op; }
 
 Node::~Node() {
@@ -50,65 +50,47 @@ Node::~Node() {
   }
 }
 
-Variable record(std::string_view op, Tensor y, std::vector<Edge> edges) {
+Variable record(std::string_view op, Tensor y, std::span<Edge> edges) {
   Variable result(std::move(y));
-  result.node_->op = op;
+  Node& node = *result.node_;
+  node.op = op;
+  node.is_leaf = false;
   if (!recording) return result;
-  std::erase_if(edges, [](const Edge& edge) { return !edge.input.needs_gradient(); });
-  result.node_->needs_gradient = !edges.empty();
-  result.node_->edges = std::move(edges);
+  node.edges.reserve(edges.size());
+  for (Edge& edge : edges)
+    if (edge.input.needs_gradient()) node.edges.push_back(std::move(edge));
+  node.needs_gradient = !node.edges.empty();
   return result;
 }
 
 NoGradient::NoGradient() : before_(std::exchange(recording, false)) {}
 NoGradient::~NoGradient() { recording = before_; }
 
-// One walk from a result to the leaves.
+// One walk from a result to the leaves. A node is visited when all that use it have been: its gradient is then complete.
+//
+//   count    uses of each node                x 2 <---- f 1 <---- y       each number: arrows that end here
+//   walk     a visit takes its arrows away;     ^-------- g 1 <---'
+//            a node without any is next
+//
+// Kahn, "Topological Sorting of Large Networks", CACM 5 (1962). The walk holds only nodes that are ready, so what it has
+// passed is freed at once.
 class GraphWalk {
  public:
-  GraphWalk(const Variable& y, const BackwardOptions& options) : options_(options) { sort(y); }
+  explicit GraphWalk(const BackwardOptions& options) : options_(options) {}
 
   void run(const Variable& y, Tensor dy) {
+    count(*y.node_);
     accumulate(y.node_->gradient, std::move(dy));
-    // `order_` lists inputs before users; walk it from the back, so that a node's gradient is complete when we come to it.
-    for (; !order_.empty(); order_.pop_back()) visit(*order_.back().node_);
+    if (!y.is_leaf()) ready_.push_back(y);
+    while (!ready_.empty()) {
+      const Variable next = std::move(ready_.back());
+      ready_.pop_back();
+      visit(*next.node_);
+    }
+    if (failure_) std::rethrow_exception(failure_);
     if (y.is_leaf() && options_.leaf_ready) options_.leaf_ready(y);
   }
 
- private:
-  // Depth-first search with an explicit stack; counts how often each node is used.
-  void sort(const Variable& y) {
-    std::vector<std::pair<Variable, std::size_t>> path{{y, 0}};
-    while (!path.empty()) {
-      auto& [user, next] = path.back();
-      const std::vector<Edge>& edges = user.node_->edges;
-      require(!edges.empty() || user.is_leaf(), "backward: the graph behind '{}' was used up by an earlier backward", user.op());
-      if (next == edges.size()) {
-        if (!user.is_leaf()) order_.push_back(std::move(user));
-        path.pop_back();
-        continue;
-      }
-      const Variable& input = edges[next++].input;
-      if (uses_[input.node_.get()]++ == 0) path.emplace_back(input, 0);
-    }
-  }
-
-  void visit(Node& node) {
-    const Tensor dy = std::exchange(node.gradient, {});
-    const std::vector<Edge> edges = std::exchange(node.edges, {});
-    for (const Edge& edge : edges) {
-      Node& input = *edge.input.node_;
-      const bool last_use = --uses_[&input] == 0;
-      if (options_.deferred && edge.input.is_leaf() && !std::ranges::count(options_.not_deferred, edge.input)) {
-        options_.deferred->work_.push_back({node.op, edge.input, edge.pullback, dy, last_use});
-        continue;
-      }
-      pull(node.op, edge.input, edge.pullback, dy);
-      if (last_use && edge.input.is_leaf() && options_.leaf_ready) options_.leaf_ready(edge.input);
-    }
-  }
-
- public:
   static void pull(std::string_view op, const Variable& input, const Pullback& pullback, const Tensor& dy) {
     Tensor dx = pullback(dy);
     require(dx.shape() == input.shape(), "backward: {} gave a gradient {} for an input {}", op, dx.shape(), input.shape());
@@ -116,9 +98,52 @@ class GraphWalk {
   }
 
  private:
+  void count(const Node& y) {
+    std::vector<const Node*> met{&y};
+    while (!met.empty()) {
+      const Node& user = *met.back();
+      met.pop_back();
+      if (!user.is_leaf && user.edges.empty())
+        attempt([&] { fail("backward: the graph behind '{}' was used up by an earlier backward", user.op); });
+      for (const Edge& edge : user.edges)
+        if (Node& input = *edge.input.node_; input.uses++ == 0 && !input.is_leaf) met.push_back(&input);
+    }
+  }
+
+  void visit(Node& node) {
+    const Tensor dy = std::exchange(node.gradient, {});
+    std::vector<Edge> edges = std::exchange(node.edges, {});
+    for (Edge& edge : edges) {
+      const bool last_use = --edge.input.node_->uses == 0;
+      attempt([&] { follow(edge, node.op, dy, last_use); });
+      if (last_use && !edge.input.is_leaf()) ready_.push_back(std::move(edge.input));
+    }
+  }
+
+  void follow(Edge& edge, std::string_view op, const Tensor& dy, bool last_use) {
+    const bool to_leaf = edge.input.is_leaf();
+    if (to_leaf && options_.deferred && !std::ranges::count(options_.not_deferred, edge.input)) {
+      options_.deferred->work_.push_back({op, edge.input, std::move(edge.pullback), dy, last_use});
+      return;
+    }
+    pull(op, edge.input, edge.pullback, dy);
+    if (to_leaf && last_use && options_.leaf_ready) options_.leaf_ready(edge.input);
+  }
+
+  // After the first error nothing more is computed, but the walk goes on to its end, so that all counts come back to 0.
+  template <class F>
+  void attempt(const F& f) {
+    if (failure_) return;
+    try {
+      f();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+
   const BackwardOptions& options_;
-  std::vector<Variable> order_;          // inner nodes, inputs before users
-  std::unordered_map<Node*, int> uses_;  // edges not walked yet that lead to a node
+  std::vector<Variable> ready_;
+  std::exception_ptr failure_;
 };
 
 void DeferredGradients::run(const LeafReady& leaf_ready) {
@@ -136,8 +161,7 @@ void backward(const Variable& y, const BackwardOptions& options) {
 void backward(const Variable& y, Tensor dy, const BackwardOptions& options) {
   require(dy.shape() == y.shape(), "backward: dy is {} but y is {}", dy.shape(), y.shape());
   require(y.needs_gradient(), "backward: nothing behind this value ('{}') needs a gradient", y.op());
-  GraphWalk walk(y, options);
-  walk.run(y, std::move(dy));
+  GraphWalk(options).run(y, std::move(dy));
 }
 
 }  // namespace tandem

@@ -15,6 +15,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -45,7 +46,7 @@ class Variable {
  private:
   Node& node() const;  // throws Error if there is none
 
-  friend Variable record(std::string_view op, Tensor y, std::vector<struct Edge> edges);
+  friend Variable record(std::string_view op, Tensor y, std::span<struct Edge> edges);
   friend class GraphWalk;
   friend struct Node;
   friend struct std::hash<Variable>;
@@ -65,13 +66,21 @@ struct Node {
   Tensor value;
   Tensor gradient;          // of a leaf; of an inner node only while backward() passes through
   std::vector<Edge> edges;  // empty for a leaf, and after backward() has used them
-  bool needs_gradient = false;
+  int uses = 0;             // edges that lead here and wait for a backward() under way; 0 at other times
+  bool is_leaf = true, needs_gradient = false;
 
   ~Node();                  // releases long chains without recursion
 };
 
-// Makes the node of an operation's result. Edges to inputs that need no gradient are dropped together with what they captured.
-Variable record(std::string_view op, Tensor y, std::vector<Edge> edges);
+// Makes the node of an operation's result and moves the edges into it, except that those to inputs that need no gradient are
+// dropped together with what they captured. An operation of fixed inputs writes its edges in place:
+//
+//   return record("multiply", y, {{a, [B](const Tensor& dy) { return dy * B; }}, {b, [A](const Tensor& dy) { return dy * A; }}});
+Variable record(std::string_view op, Tensor y, std::span<Edge> edges);
+template <std::size_t n>
+Variable record(std::string_view op, Tensor y, Edge (&&edges)[n]) {
+  return record(op, std::move(y), std::span<Edge>(edges));
+}
 
 // While one lives on this thread, record() keeps no edges: evaluation costs no memory.
 class NoGradient {
@@ -108,7 +117,7 @@ struct BackwardOptions {
 
 // Adds dL/d(leaf) to the gradient of every leaf that needs one, given dy = dL/dy (1 when omitted; y is then one value).
 // Each node is visited once, after everything that uses it; its edges and what they captured are released at once.
-// Throws Error on a wrong shape of dy or of a pullback's result, and when the graph was already used up.
+// Throws Error on a wrong shape of dy or of a pullback's result, and when the graph was already used up; then this one is too.
 void backward(const Variable& y, const BackwardOptions& options = {});
 void backward(const Variable& y, Tensor dy, const BackwardOptions& options = {});
 

@@ -2,13 +2,15 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <limits>
-#include <map>
 #include <mutex>
-#include <vector>
+#include <thread>
+#include <utility>
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -19,11 +21,18 @@
 namespace tandem {
 namespace {
 
-// The smallest of 4, 5, 6, 7 times a power of two that holds `bytes`.
-std::size_t size_class(std::size_t bytes) {
-  if (bytes <= memory_alignment) return memory_alignment;
-  const std::size_t step = std::max(std::bit_floor(bytes - 1) / 4, memory_alignment);
-  return (bytes + step - 1) / step * step;
+// The classes in order of size: number n holds n lines of 64 bytes up to 8 lines, then 4 classes to a power of two.
+struct SizeClass {
+  std::size_t number, bytes;
+};
+constexpr std::size_t class_count = 256;
+
+// The smallest class that holds `bytes`: 1 to 8 steps of 64 bytes, or 5 to 8 steps of 128, 256, ...
+SizeClass size_class(std::size_t bytes) {
+  bytes = std::max<std::size_t>(bytes, 1);
+  const std::size_t step = std::max(std::bit_floor(bytes - 1) / 4, memory_alignment), steps = (bytes + step - 1) / step;
+  const auto doublings = static_cast<std::size_t>(std::countr_zero(step / memory_alignment));
+  return {4 * doublings + steps, steps * step};
 }
 
 // Writes to every page, so that later writes find it there.
@@ -47,66 +56,91 @@ void touch_reserve() {
   for (void* block : reserve) std::free(block);
 }
 
+// Held for some ten instructions only, so that waiting for it awake is cheaper than a mutex, which pays to be left as well.
+class SpinLock {
+ public:
+  void lock() {
+    while (taken_.test_and_set(std::memory_order_acquire)) std::this_thread::yield();
+  }
+  void unlock() { taken_.clear(std::memory_order_release); }
+
+ private:
+  std::atomic_flag taken_;
+};
+
 class Pool {
  public:
   Pool() { keep_freed_memory(); }
 
-  void* take(std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    void* const block = find(bytes);
-    use_.live += bytes;
-    use_.peak = std::max(use_.peak, use_.live);
+  void* take(const SizeClass& size) {
+    void* block = pop(size);
+    if (!block) {
+      block = from_system(size.bytes);  // without the lock: this may take long, and may throw
+      const std::lock_guard lock(lock_);
+      use_.held += size.bytes;
+      ++use_.fresh;
+      note_taken(size.bytes);
+    }
     return block;
   }
 
-  void give(void* block, std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    use_.live -= bytes;
-    cached_[bytes].push_back(block);
+  void give(void* block, const SizeClass& size) {
+    const std::lock_guard lock(lock_);
+    use_.live -= size.bytes;
+    cached_[size.number] = new (block) Cached{cached_[size.number], size.bytes};
   }
 
   void release() {
-    const std::lock_guard lock(mutex_);
-    for (auto& [bytes, blocks] : cached_) {
-      for (void* block : blocks) std::free(block);
-      use_.held -= bytes * blocks.size();
-      blocks.clear();
-    }
+    const std::lock_guard lock(lock_);
+    for (Cached*& first : cached_)
+      while (first) {
+        Cached* const block = std::exchange(first, first->next);
+        use_.held -= block->bytes;
+        std::free(block);
+      }
   }
 
   MemoryUse use() {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     return use_;
   }
 
   void reset_peak() {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     use_.peak = use_.live;
   }
 
  private:
-  static double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+  // A cached block is nobody's, so it serves to chain itself to the next of its class.
+  struct Cached {
+    Cached* next;
+    std::size_t bytes;
+  };
 
-  void* find(std::size_t bytes) {
-    auto& cache = cached_[bytes];
-    if (!cache.empty()) {
-      void* const block = cache.back();
-      cache.pop_back();
-      return block;
-    }
+  void* pop(const SizeClass& size) {
+    const std::lock_guard lock(lock_);
+    Cached*& first = cached_[size.number];
+    if (!first) return nullptr;
+    note_taken(size.bytes);
+    return std::exchange(first, first->next);
+  }
+
+  void note_taken(std::size_t bytes) {
+    use_.live += bytes;
+    use_.peak = std::max(use_.peak, use_.live);
+  }
+
+  void* from_system(std::size_t bytes) {
     void* const block = std::aligned_alloc(memory_alignment, bytes);
-    require(block != nullptr, "memory: the system has no {:.1f} MiB more ({:.1f} MiB are in use)", mib(bytes),
-            mib(use_.live));
+    const auto mib = [](std::size_t n) { return static_cast<double>(n) / (1 << 20); };
+    require(block != nullptr, "memory: the system has no {:.1f} MiB more ({:.1f} MiB are in use)", mib(bytes), mib(use().live));
     touch(block, bytes);  // all of it: the next to get this block may use more of it than the first
     touch_reserve();      // again each time, because small blocks come out of it too
-    use_.held += bytes;
-    ++use_.fresh;
-    cache.reserve(64);
     return block;
   }
 
-  std::mutex mutex_;
-  std::map<std::size_t, std::vector<void*>> cached_;
+  SpinLock lock_;
+  std::array<Cached*, class_count> cached_{};
   MemoryUse use_;
 };
 
@@ -149,8 +183,8 @@ void release_cached_memory() { pool().release(); }
 std::shared_ptr<void> take_memory(std::size_t count, std::size_t each) {
   constexpr std::size_t most = std::size_t{1} << 50;  // a thousand TiB
   require(count < most / each, "memory: {} values of {} bytes were asked for", count, each);
-  const std::size_t rounded = size_class(count * each);
-  return {pool().take(rounded), [rounded](void* block) { pool().give(block, rounded); }};
+  const SizeClass size = size_class(count * each);
+  return {pool().take(size), [size](void* block) { pool().give(block, size); }};
 }
 
 }  // namespace tandem

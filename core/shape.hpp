@@ -34,7 +34,8 @@ class Shape {
   Index size() const {
     Index n = 1;
     for (const Index extent : *this)
-      require(!__builtin_mul_overflow(n, extent, &n) && n < (Index{1} << 48), "shape {}: too many elements", str());
+      if (__builtin_mul_overflow(n, extent, &n) || n >= (Index{1} << 48)) [[unlikely]]
+        fail_too_large();
     return n;
   }
 
@@ -52,9 +53,14 @@ class Shape {
   friend bool operator==(const Shape& a, const Shape& b) { return std::ranges::equal(a, b); }
 
  private:
+  // Apart from the checks, which are made all the time: these first turn the shape into text.
+  [[noreturn]] void fail_too_large() const;
+  [[noreturn]] void fail_no_axis(int axis) const;
+
   std::size_t index_of(int axis) const {
     const int i = axis < 0 ? axis + rank_ : axis;
-    require(i >= 0 && i < rank_, "shape {}: no axis {}", str(), axis);
+    if (i < 0 || i >= rank_) [[unlikely]]
+      fail_no_axis(axis);
     return static_cast<std::size_t>(i);
   }
 

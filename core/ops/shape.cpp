@@ -120,7 +120,7 @@ Variable concat(const std::vector<Variable>& parts, int axis) {
     edges.push_back({part, [to = part.shape(), start](const Tensor& dy) { return cut(dy, to, start); }});
     start[at] += part.shape()[a];
   }
-  return record("concat", y, std::move(edges));
+  return record("concat", y, edges);
 }
 
 Variable slice(const Variable& x, int axis, Index begin, Index end) {

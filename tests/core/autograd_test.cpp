@@ -111,6 +111,25 @@ TEST_CASE("autograd: an edge to data is dropped together with what it captured")
   CHECK(captured.use_count() == 3);
 }
 
+TEST_CASE("autograd: what a pullback captured is moved into the graph, never copied") {
+  struct CountsCopies {
+    int* copies;
+    explicit CountsCopies(int* count) : copies(count) {}
+    CountsCopies(const CountsCopies& other) : copies(other.copies) { ++*copies; }
+    CountsCopies(CountsCopies&&) = default;
+  };
+  int copies = 0;
+  const Variable x = parameter(1);
+  CountsCopies captured(&copies);  // const would forbid the closure to move it
+  const Variable y = record("f", Tensor::scalar(1), {{x, [captured](const Tensor& dy) { return dy; }}});
+  CHECK(copies == 1);  // the capture itself
+  DeferredGradients deferred;
+  backward(y, {.deferred = &deferred});
+  deferred.run();
+  CHECK(copies == 1);
+  CHECK(gradient_of(x) == 1);
+}
+
 TEST_CASE("autograd: NoGradient records nothing, and ends with its scope") {
   const Variable x = parameter(3);
   {
@@ -271,6 +290,37 @@ TEST_CASE("autograd: a wrong dy, a wrong pullback and a result of many values ar
   DeferredGradients deferred;
   backward(wrong(), Tensor({6}), {.deferred = &deferred});
   CHECK(error_of([&] { deferred.run(); }) == "backward: twist gave a gradient [6] for an input [2,3]");
+}
+
+TEST_CASE("autograd: after a backward that failed, the same leaves serve another graph") {
+  const Variable a = parameter(2), b = parameter(3);
+  int fired = 0;
+  const BackwardOptions options{.leaf_ready = [&](const Variable&) { ++fired; }};
+  const auto broken = [](const Variable& x) {
+    return record("broken", Tensor::scalar(1), {{x, [](const Tensor&) -> Tensor { fail("no derivative"); }}});
+  };
+  // The error comes while edges to both leaves wait: those of `broken`, behind it, and beside it.
+  CHECK(error_of([&] { backward((a * b) * broken(a * b), options); }) == "no derivative");
+  CHECK(fired == 0);
+  const Variable used = a * b;
+  backward(scale(used, 1));
+  CHECK(error_of([&] { backward(a * used, options); }).starts_with("backward: the graph behind 'multiply' was used up"));
+  CHECK(fired == 0);
+  backward(a * b, options);
+  CHECK(fired == 2);
+}
+
+TEST_CASE("autograd: a backward within a pullback may meet the leaves of the outer one") {
+  const Variable w = parameter(3), x = parameter(2);
+  const Variable again = record("again", Tensor::scalar(6), {{x, [&](const Tensor& dy) {
+    const Variable inner(Tensor::scalar(2), true);
+    backward(w * inner, dy);  // computes the operation once more, as recomputation does
+    return inner.gradient();
+  }}});
+  std::vector<std::pair<Variable, real>> fired;
+  backward(w * again, {.leaf_ready = [&](const Variable& leaf) { fired.emplace_back(leaf, gradient_of(leaf)); }});
+  CHECK(gradient_of(x) == 9);
+  CHECK(gradient_of(w) == 6 + 6);  // d/dw of w (w x), in two parts
 }
 
 TEST_CASE("autograd: a variable that holds nothing says so") {

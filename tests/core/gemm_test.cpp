@@ -72,6 +72,15 @@ TEST_CASE("a product has the same bits on any number of threads, and row by row"
   CHECK_FALSE(std::ranges::equal(some.values(), C.rows(51, 62).values()));
 }
 
+TEST_CASE("a product too small for the tile has the bits of the tile") {
+  const Tensor A = random_matrix(64, 7, 1), B = random_matrix(7, 5, 2), C = matmul(A, B);
+  for (Index row = 0; row < A.dim(0); ++row) {
+    const Tensor a = A.rows(row, row + 1), c = C.rows(row, row + 1);
+    CHECK(std::ranges::equal(matmul(a, B).values(), c.values()));
+    CHECK(std::ranges::equal(matmul_tt(transposed(a), transposed(B)).values(), c.values()));
+  }
+}
+
 TEST_CASE("sizes that do not meet are an error that names them") {
   const Tensor A = random_matrix(2, 3, 1), B = random_matrix(2, 3, 2);
   CHECK_THROWS_WITH(matmul(A, B), doctest::Contains("A is [2,3] and B is [2,3]"));
