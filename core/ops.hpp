@@ -56,10 +56,13 @@ Variable tanh(const Variable& x);
 // Over all axes but the last: y = gamma (x - mean) / sqrt(variance + epsilon) + beta; variance with 1/n. Normalising over a
 // single row is an error. `statistics`, if given, receives mean [c], variance [c] and n.
 struct BatchStatistics { Tensor mean, variance; Index rows = 0; };
-Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon, BatchStatistics* statistics);
+Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon, BatchStatistics* statistics,
+                    Epilogue epilogue = {});
 // The same with mean and variance given (evaluation).
 Variable normalise(const Variable& x, const Tensor& mean, const Tensor& variance, const Variable& gamma, const Variable& beta,
-                   real epsilon);
+                   real epsilon, Epilogue epilogue = {});
+
+// --- dropout.cpp ----------------------------------------------------------------------------------------------------------------
 // Each value becomes 0 with probability p, else x / (1 - p). Entry i of the first axis draws from Random(seed, streams[i]).
 Variable dropout(const Variable& x, double p, std::uint64_t seed, std::span<const std::uint64_t> streams);
 

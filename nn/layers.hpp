@@ -23,6 +23,7 @@ class Linear : public Module {
 struct ConvOptions {
   Index kernel = 3, stride = 1, pad = 1;
   bool bias = true;  // needless before batch normalisation, which subtracts the mean anyway
+  Epilogue epilogue = {};
 };
 class Conv2d : public Module {
  public:
@@ -41,7 +42,7 @@ class Conv2d : public Module {
 // no variance: it is normalised by the running statistics and adds nothing to them.
 class BatchNorm : public Module {
  public:
-  explicit BatchNorm(Index channels, real momentum = real(0.1), real epsilon = real(1e-5));
+  explicit BatchNorm(Index channels, Epilogue epilogue = {}, real momentum = real(0.1), real epsilon = real(1e-5));
   Variable forward(const Variable& x, const Context& context) override;
 
   Index statistics_size() const override;
@@ -50,6 +51,7 @@ class BatchNorm : public Module {
 
  private:
   Index channels_;
+  Epilogue epilogue_;
   real momentum_, epsilon_;
   Variable gamma_, beta_;
   Tensor running_mean_, running_variance_;

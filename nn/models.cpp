@@ -8,10 +8,10 @@ void check(std::string_view model, const Shape& image, Index least_side) {
           "{}: an image is {}; expected [height,width,channels] of at least {}x{} pixels", model, image, least_side, least_side);
 }
 
-std::shared_ptr<Sequential> conv_norm_relu(Index in, Index out, ConvOptions options = {}) {
+std::shared_ptr<Sequential> conv_norm(Index in, Index out, Epilogue epilogue, ConvOptions options = {}) {
   options.bias = false;
   auto block = std::make_shared<Sequential>();
-  block->add_named<Conv2d>("conv", in, out, options).add_named<BatchNorm>("norm", out).add_named<Relu>("relu");
+  block->add_named<Conv2d>("conv", in, out, options).add_named<BatchNorm>("norm", out, epilogue);
   return block;
 }
 
@@ -36,10 +36,10 @@ std::shared_ptr<Sequential> cnn(const Shape& image, int classes) {
   for (const Index width : {32, 64, 128}) {
     for (int i = 0; i < 2; ++i) {
       ++number;
-      net->add_named<Conv2d>(fmt::format("conv{}", number), channels, width).add_named<Relu>(fmt::format("relu{}", number));
+      const Epilogue epilogue{.relu = true, .max_pool = i == 1};
+      net->add_named<Conv2d>(fmt::format("conv{}", number), channels, width, ConvOptions{.epilogue = epilogue});
       channels = width;
     }
-    net->add_named<MaxPool>(fmt::format("pool{}", number / 2), Window::square(2, 2));
   }
   net->add_named<Flatten>("flatten")
       .add_named<Linear>("hidden", (image[0] / 8) * (image[1] / 8) * channels, 256)
@@ -50,14 +50,14 @@ std::shared_ptr<Sequential> cnn(const Shape& image, int classes) {
 
 std::shared_ptr<Sequential> resnet(const Shape& image, int classes) {
   check("resnet", image, 16);
+  constexpr Epilogue relu{.relu = true};
   auto net = std::make_shared<Sequential>();
-  net->append("stem", conv_norm_relu(image[2], 16, {.kernel = 4, .stride = 2, .pad = 1}));
+  net->append("stem", conv_norm(image[2], 16, relu, {.kernel = 4, .stride = 2, .pad = 1}));
   Index channels = 16;
   for (const Index width : {32, 64, 128}) {
     auto body = std::make_shared<Sequential>();
-    body->append("first", conv_norm_relu(width, width)).append("second", conv_norm_relu(width, width));
-    net->append(fmt::format("widen{}", width), conv_norm_relu(channels, width))
-        .add_named<MaxPool>(fmt::format("pool{}", width), Window::square(2, 2))
+    body->append("first", conv_norm(width, width, relu)).append("second", conv_norm(width, width, relu));
+    net->append(fmt::format("widen{}", width), conv_norm(channels, width, {.relu = true, .max_pool = true}))
         .add_named<Residual>(fmt::format("block{}", width), body);
     channels = width;
   }

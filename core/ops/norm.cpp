@@ -1,133 +1,232 @@
-// Batch normalisation and dropout.
+// Batch normalisation: Ioffe and Szegedy, "Batch Normalization", ICML 2015.
 //
-// Batch normalisation: Ioffe and Szegedy, "Batch Normalization", ICML 2015. Dropout: Srivastava et al., JMLR 15 (2014).
+// The arithmetic is next to nothing, so that time is what the trips through memory take: forward reads x for the statistics,
+// then reads it again and writes y; backward reads x and dy for the sums, then both again and writes dx. Whatever else looks at a
+// value twice does so while its piece of x is in the level-1 cache, the epilogue (kernels/epilogue.hpp) included.
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "core/kernels/elementwise.hpp"
 #include "core/ops.hpp"
-#include "core/random.hpp"
 
 namespace tandem {
 namespace {
 
-void check(std::string_view op, const Variable& x, const Variable& gamma, const Variable& beta) {
-  const Shape expected{x.value().columns()};
-  require(x.shape().rank() >= 2 && gamma.shape() == expected && beta.shape() == expected,
-          "{}: x is {}, gamma {}, beta {}; expected gamma and beta of shape {}", op, x.shape(), gamma.shape(), beta.shape(), expected);
-}
+// x [.., channels] cut into pieces of whole pixels. With a pool a piece is two rows of an image, which make one row of y.
+class Pieces {
+ public:
+  Pieces(const Tensor& x, const Epilogue& epilogue) : channels_(x.columns()) {
+    constexpr Index numbers = 4096;  // 16 KiB of floats: x, dy and dx of a piece fit a level-1 cache of 48 KiB
+    if (epilogue.max_pool)
+      images_ = x.dim(0), height_ = x.dim(1), width_ = x.dim(2), each_ = 2 * width_;
+    else
+      width_ = x.row_count(), each_ = std::max<Index>(1, numbers / std::max<Index>(1, channels_));
+    per_image_ = divide_up(height_ * width_, each_);
+  }
 
-// y = a x + b, column by column
-Tensor affine(const Tensor& x, const Tensor& a, const Tensor& b) {
-  const Index c = x.columns();
-  Tensor y(x.shape());
-  for_blocks(x.row_count(), reduction_rows, [&, in = x.data(), out = y.data(), pa = a.data(), pb = b.data()](Index begin, Index end) {
-    for (Index r = begin; r < end; ++r)
-      for (Index j = 0; j < c; ++j) out[r * c + j] = pa[j] * in[r * c + j] + pb[j];
-  });
-  return y;
-}
+  Index count() const { return images_ * per_image_; }
+  Index channels() const { return channels_; }
+  Index most_numbers() const { return each_ * channels_; }
+  Index first(Index i) const { return i / per_image_ * height_ * width_ + offset(i); }  // pixel
+  Index pixels(Index i) const { return std::min(each_, height_ * width_ - offset(i)); }
 
-Tensor inverse_deviation(const Tensor& variance, real epsilon) {
-  return map(variance, [=](real v) { return 1 / std::sqrt(v + epsilon); });
-}
+  // dz of piece i: in place where there is no epilogue, else written to `work`.
+  const real* gradient(Index i, const OutputGradient& dy, real* work) const {
+    if (!dy.epilogue.relu && !dy.epilogue.max_pool) return dy.dy + first(i) * channels_;
+    const PixelRows rows(dy, height_, width_, channels_);
+    for (Index at = offset(i), end = at + pixels(i), row; at < end; at += row) {
+      row = std::min(width_ - at % width_, end - at);
+      rows.read(i / per_image_, at / width_, at % width_, row, work + (at - offset(i)) * channels_);
+    }
+    return work;
+  }
 
-// gamma (x - mean) / deviation + beta  =  a x + b
-Tensor normalised(const Tensor& x, const Tensor& mean, const Tensor& inverse, const Tensor& gamma, const Tensor& beta) {
-  const Tensor a = map(gamma, inverse, [](real g, real s) { return g * s; });
-  const Tensor b = map(beta, map(a, mean, [](real u, real m) { return u * m; }), [](real t, real v) { return t - v; });
-  return affine(x, a, b);
-}
+  void pool(Index i, const real* z, const Output& y) const {
+    pool_rows(z, width_, channels_, offset(i) / width_, pixels(i) / width_, i / per_image_, height_, y);
+  }
 
-// What all three gradients need, computed by the first that asks:
-//   bias = sum over rows of dy        slope = sum over rows of dy x^        where x^ = (x - mean) / deviation
-struct Sums {
-  Tensor x, mean, inverse;
-  Tensor bias = {}, slope = {};
-
-  void compute(const Tensor& dy) {
-    if (bias.defined()) return;
-    bias = sum_rows(dy);
-    const Index c = x.columns();
-    slope = sum_columns(x.row_count(), c, [c, d = dy.data(), v = x.data(), m = mean.data(), s = inverse.data()](Index r, Index j) {
-      return d[r * c + j] * ((v[r * c + j] - m[j]) * s[j]);
+  // Calls body(i, work), with room for a piece in `work`.
+  template <class Body>
+  void for_each(const Body& body) const {
+    const Index part = part_of_thread(count());
+    const Scratch work(count_of(thread_count() * most_numbers()));
+    for_blocks(count(), part, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) body(i, work.data() + begin / part * most_numbers());
     });
   }
 
-  // gamma / deviation (dy - bias / n - x^ slope / n)  =  k (dy - u - w (x - mean))  with one k, u, w per channel
-  Tensor input_gradient(const Tensor& dy, const Tensor& gamma) {
-    compute(dy);
-    const Index c = x.columns(), n = x.row_count();
-    const auto share = [n](real total) { return total / static_cast<real>(n); };
-    const Tensor k = map(gamma, inverse, [](real g, real s) { return g * s; }), u = map(bias, share);
-    const Tensor w = map(map(slope, share), inverse, [](real t, real s) { return t * s; });
-    Tensor dx(x.shape());
-    for_blocks(n, reduction_rows, [=, d = dy.data(), v = x.data(), m = mean.data(), out = dx.data(), pk = k.data(), pu = u.data(),
-                                   pw = w.data()](Index begin, Index end) {
-      for (Index r = begin; r < end; ++r)
-        for (Index j = 0; j < c; ++j) out[r * c + j] = pk[j] * (d[r * c + j] - pu[j] - pw[j] * (v[r * c + j] - m[j]));
+ private:
+  Index offset(Index i) const { return i % per_image_ * each_; }  // of the piece in its image
+
+  Index images_ = 1, height_ = 1, width_ = 0, channels_;
+  Index each_;  // pixels of a piece; the last of an image may have fewer
+  Index per_image_;
+};
+
+// Two rows of sums, for two things per channel. The pieces' parts are added in order: the same bits on any number of threads.
+struct TwoSums {
+  Tensor first, second;
+
+  // add(i, work, first part, second part) adds piece i to its two parts, which begin as zeros.
+  template <class Add>
+  TwoSums(const Pieces& pieces, const Add& add) : first(Tensor::zeros({pieces.channels()})), second(Tensor::zeros({pieces.channels()})) {
+    const Index c = pieces.channels();
+    Tensor parts = Tensor::zeros({pieces.count(), 2, c});
+    pieces.for_each([&](Index i, real* work) { add(i, work, parts.data() + 2 * i * c, parts.data() + (2 * i + 1) * c); });
+    for (Index i = 0; i < pieces.count(); ++i)
+      for (Index j = 0; j < c; ++j) first[j] += parts[2 * i * c + j], second[j] += parts[(2 * i + 1) * c + j];
+  }
+};
+
+// Mean and variance of each channel. In a piece: mean_i, then the squares around it; all together:
+//   mean = sum n_i mean_i / n        n variance = sum of squares_i + sum n_i (mean_i - mean)^2
+// Nothing large is subtracted from anything large, as in the formula E x^2 - (E x)^2. Source: Chan, Golub and LeVeque,
+// "Algorithms for Computing the Sample Variance", American Statistician 37 (1983).
+BatchStatistics statistics_of(const Tensor& x) {
+  const Pieces pieces(x, {});
+  const Index c = x.columns();
+  Tensor means({pieces.count(), c});
+  const auto totals = TwoSums(pieces, [&](Index i, real*, real* sum, real* squares) {
+    const real* const from = x.data() + pieces.first(i) * c;
+    real* const mean = means.data() + i * c;
+    const Index n = pieces.pixels(i);
+    for (Index r = 0; r < n; ++r)
+      for (Index j = 0; j < c; ++j) sum[j] += from[r * c + j];
+    for (Index j = 0; j < c; ++j) mean[j] = sum[j] / static_cast<real>(n);
+    for (Index r = 0; r < n; ++r)
+      for (Index j = 0; j < c; ++j) squares[j] += (from[r * c + j] - mean[j]) * (from[r * c + j] - mean[j]);
+  });
+  const auto n = static_cast<real>(x.row_count());
+  Tensor mean = map(totals.first, [n](real total) { return total / n; }), squares = totals.second;
+  for (Index i = 0; i < pieces.count(); ++i)
+    for (Index j = 0; j < c; ++j) {
+      const real d = means[i * c + j] - mean[j];
+      squares[j] += static_cast<real>(pieces.pixels(i)) * d * d;
+    }
+  return {mean, map(squares, [n](real total) { return total / n; }), x.row_count()};
+}
+
+// z = a x + b for `pixels` pixels
+void affine(const real* __restrict x, Index pixels, const Tensor& a, const Tensor& b, real* __restrict z) {
+  const Index c = a.size();
+  const real *const __restrict pa = a.data(), *const __restrict pb = b.data();
+  for (Index r = 0; r < pixels; ++r)
+    for (Index j = 0; j < c; ++j) z[r * c + j] = pa[j] * x[r * c + j] + pb[j];
+}
+
+// One normalisation that has run: what its gradients need.
+class Normalised {
+ public:
+  Normalised(std::string_view op, const Variable& x, const Variable& gamma, const Variable& beta, Epilogue epilogue)
+      : x_(x.value()), gamma_(gamma.value()), pieces_((check(op, x, gamma, beta, epilogue), x_), epilogue), epilogue_(epilogue) {}
+
+  // y = epilogue(gamma (x - mean) / deviation + beta) = epilogue(a x + b)
+  Tensor forward(const Tensor& mean, const Tensor& variance, const Tensor& beta, real epsilon) {
+    mean_ = mean;
+    inverse_ = map(variance, [=](real v) { return 1 / std::sqrt(v + epsilon); });
+    const Tensor a = map(gamma_, inverse_, times), b = map(beta, map(a, mean, times), [](real t, real v) { return t - v; });
+    Tensor y(epilogue_.max_pool ? Shape{x_.dim(0), x_.dim(1) / 2, x_.dim(2) / 2, x_.dim(3)} : x_.shape());
+    if (epilogue_.max_pool) winner_ = std::make_shared<Scratch<std::uint8_t>>(count_of(y.size()));
+    if (epilogue_.relu && !epilogue_.max_pool) y_ = y;
+    const Output output{y.data(), epilogue_, winner_ ? winner_->data() : nullptr};
+    pieces_.for_each([&, c = x_.columns()](Index i, real* work) {
+      const Index first = pieces_.first(i) * c, pixels = pieces_.pixels(i);
+      real* const z = epilogue_.max_pool ? work : output.y + first;
+      affine(x_.data() + first, pixels, a, b, z);
+      if (epilogue_.max_pool)
+        pieces_.pool(i, z, output);
+      else if (epilogue_.relu)
+        rectify(z, pixels * c);
+    });
+    return y;
+  }
+
+  // dbeta = sum dz        dgamma = sum dz x^        where x^ = (x - mean) / deviation. Both by the first that asks.
+  const TwoSums& sums(const Tensor& dy) {
+    if (!sums_)
+      sums_.emplace(pieces_, [&, c = x_.columns(), m = mean_.data(), s = inverse_.data()](Index i, real* work, real* dbeta, real* dgamma) {
+        const real *const dz = pieces_.gradient(i, before(dy), work), *const v = x_.data() + pieces_.first(i) * c;
+        for (Index r = 0; r < pieces_.pixels(i); ++r)
+          for (Index j = 0; j < c; ++j) dbeta[j] += dz[r * c + j], dgamma[j] += dz[r * c + j] * ((v[r * c + j] - m[j]) * s[j]);
+      });
+    return *sums_;
+  }
+
+  // Statistics of this batch:  dx = gamma / deviation (dz - dbeta / n - x^ dgamma / n)  =  k (dz - u - w (x - mean))
+  Tensor input_gradient(const Tensor& dy) {
+    const auto share = [n = x_.row_count()](real total) { return total / static_cast<real>(n); };
+    return input_gradient(dy, map(sums(dy).first, share), map(map(sums(dy).second, share), inverse_, times));
+  }
+  // Given statistics: dx = gamma / deviation dz
+  Tensor input_gradient_of_given(const Tensor& dy) {
+    const Tensor none = Tensor::zeros(gamma_.shape());
+    return input_gradient(dy, none, none);
+  }
+
+ private:
+  static real times(real a, real b) { return a * b; }
+
+  static void check(std::string_view op, const Variable& x, const Variable& gamma, const Variable& beta, Epilogue epilogue) {
+    const Shape expected{x.value().columns()};
+    require(x.shape().rank() >= 2 && gamma.shape() == expected && beta.shape() == expected,
+            "{}: x is {}, gamma {}, beta {}; expected gamma and beta of shape {}", op, x.shape(), gamma.shape(), beta.shape(), expected);
+    require(!epilogue.max_pool || (x.shape().rank() == 4 && x.shape()[1] >= 2 && x.shape()[2] >= 2),
+            "{}: x is {}; a 2x2 pool needs images [n,h,w,c] of at least 2x2 pixels", op, x.shape());
+  }
+
+  OutputGradient before(const Tensor& dy) const {
+    return {dy.data(), epilogue_, y_.defined() ? y_.data() : nullptr, winner_ ? winner_->data() : nullptr};
+  }
+
+  Tensor input_gradient(const Tensor& dy, const Tensor& u, const Tensor& w) const {
+    const Tensor k = map(gamma_, inverse_, times);
+    Tensor dx(x_.shape());
+    pieces_.for_each([&, c = x_.columns(), m = mean_.data(), pk = k.data(), pu = u.data(), pw = w.data()](Index i, real* work) {
+      const Index first = pieces_.first(i) * c;
+      const real *const dz = pieces_.gradient(i, before(dy), work), *const v = x_.data() + first;
+      real* const __restrict out = dx.data() + first;
+      for (Index r = 0; r < pieces_.pixels(i); ++r)
+        for (Index j = 0; j < c; ++j) out[r * c + j] = pk[j] * (dz[r * c + j] - pu[j] - pw[j] * (v[r * c + j] - m[j]));
     });
     return dx;
   }
+
+  Tensor x_, gamma_;
+  Pieces pieces_;
+  Epilogue epilogue_;
+  Tensor mean_, inverse_;
+  Tensor y_;                                      // for a relu alone
+  std::shared_ptr<Scratch<std::uint8_t>> winner_;  // for a pool
+  std::optional<TwoSums> sums_;
 };
 
 }  // namespace
 
-// dbeta = sum dy      dgamma = sum dy x^      dx = gamma / deviation (dy - dbeta / n - x^ dgamma / n)
-Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon, BatchStatistics* statistics) {
-  check("batch_norm", x, gamma, beta);
-  const Index c = x.value().columns(), n = x.value().row_count();
-  require(n > 1, "batch_norm: x is {}, so each channel has {} value(s); a variance needs at least 2", x.shape(), n);
-  const auto share = [n](real total) { return total / static_cast<real>(n); };
-  const Tensor mean = map(sum_rows(x.value()), share);
-  const Tensor variance = map(sum_columns(n, c, [c, v = x.value().data(), m = mean.data()](Index r, Index j) {
-    const real d = v[r * c + j] - m[j];
-    return d * d;
-  }), share);
-  const Tensor inverse = inverse_deviation(variance, epsilon);
-  if (statistics) *statistics = {mean, variance, n};
-
-  const auto sums = std::make_shared<Sums>(Sums{x.value(), mean, inverse});
-  return record("batch_norm", normalised(x.value(), mean, inverse, gamma.value(), beta.value()), {
-      {x, [sums, gamma = gamma.value()](const Tensor& dy) { return sums->input_gradient(dy, gamma); }},
-      {gamma, [sums](const Tensor& dy) { sums->compute(dy); return sums->slope; }},
-      {beta, [sums](const Tensor& dy) { sums->compute(dy); return sums->bias; }},
+Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon, BatchStatistics* statistics,
+                    Epilogue epilogue) {
+  const auto run = std::make_shared<Normalised>("batch_norm", x, gamma, beta, epilogue);
+  require(x.value().row_count() > 1, "batch_norm: x is {}, so each channel has {} value(s); a variance needs at least 2", x.shape(),
+          x.value().row_count());
+  const BatchStatistics batch = statistics_of(x.value());
+  if (statistics) *statistics = batch;
+  return record("batch_norm", run->forward(batch.mean, batch.variance, beta.value(), epsilon), {
+      {x, [run](const Tensor& dy) { return run->input_gradient(dy); }},
+      {gamma, [run](const Tensor& dy) { return run->sums(dy).second; }},
+      {beta, [run](const Tensor& dy) { return run->sums(dy).first; }},
   });
 }
 
-// With fixed statistics every value is independent: dx = gamma / deviation dy.
 Variable normalise(const Variable& x, const Tensor& mean, const Tensor& variance, const Variable& gamma, const Variable& beta,
-                   real epsilon) {
-  check("normalise", x, gamma, beta);
+                   real epsilon, Epilogue epilogue) {
+  const auto run = std::make_shared<Normalised>("normalise", x, gamma, beta, epilogue);
   require(mean.shape() == gamma.shape() && variance.shape() == gamma.shape(), "normalise: x is {}, mean {}, variance {}; expected {}",
           x.shape(), mean.shape(), variance.shape(), gamma.shape());
-  const Tensor inverse = inverse_deviation(variance, epsilon);
-  const auto sums = std::make_shared<Sums>(Sums{x.value(), mean, inverse});
-  return record("normalise", normalised(x.value(), mean, inverse, gamma.value(), beta.value()), {
-      {x, [inverse, gamma = gamma.value()](const Tensor& dy) {
-         return affine(dy, map(gamma, inverse, [](real g, real s) { return g * s; }), Tensor::zeros(gamma.shape()));
-       }},
-      {gamma, [sums](const Tensor& dy) { sums->compute(dy); return sums->slope; }},
-      {beta, [sums](const Tensor& dy) { sums->compute(dy); return sums->bias; }},
+  return record("normalise", run->forward(mean, variance, beta.value(), epsilon), {
+      {x, [run](const Tensor& dy) { return run->input_gradient_of_given(dy); }},
+      {gamma, [run](const Tensor& dy) { return run->sums(dy).second; }},
+      {beta, [run](const Tensor& dy) { return run->sums(dy).first; }},
   });
-}
-
-Variable dropout(const Variable& x, double p, std::uint64_t seed, std::span<const std::uint64_t> streams) {
-  require(p >= 0 && p < 1, "dropout: probability {} is not in [0,1)", p);
-  const Tensor& values = x.value();
-  require(values.rank() >= 1 && values.dim(0) == static_cast<Index>(streams.size()), "dropout: {} streams for x {}", streams.size(),
-          values.shape());
-  // factor = 0 or 1/(1-p); the expectation of y is x
-  Tensor factor(values.shape());
-  const Index each = values.dim(0) ? values.size() / values.dim(0) : 0;
-  const auto threshold = static_cast<std::uint64_t>(p * 0x1p32);
-  const real keep = static_cast<real>(1 / (1 - p));
-  for_blocks(values.dim(0), 1, [&](Index i, Index) {
-    Random random(seed, streams[static_cast<std::size_t>(i)]);
-    for (Index j = i * each; j < (i + 1) * each; ++j) factor[j] = random.bits() < threshold ? 0 : keep;
-  });
-  const auto times = [](real v, real f) { return v * f; };
-  return record("dropout", map(values, factor, times), {{x, [factor, times](const Tensor& dy) { return map(dy, factor, times); }}});
 }
 
 }  // namespace tandem
