@@ -10,9 +10,9 @@
 //
 //   efficiency = images/s together / images/s alone, images/s being summed over the ranks
 //
-// Both share the memory bandwidth and the clock of a machine on which all p ranks compute, which a run of a single process would
-// not. The two take turns, so that a disturbance hits both alike; each pair of neighbours gives one ratio, and the median of
-// the ratios is the result.
+// Both share the memory bandwidth and the clock of a machine on which all p ranks compute, which a run of a single process
+// would not. The two take turns, so that a disturbance hits both alike; each pair of neighbours gives one ratio, and the
+// median of the ratios is the result.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>

@@ -1,7 +1,7 @@
 // A training step on data that stay where they are: what the benchmarks of the engine and of data parallelism time.
 //
-// There is no reading, decoding or augmenting here: every step sees the same random batch. What is left is what the engine is
-// answerable for: forward, backward, the sum over ranks, the update.
+// There is no reading, decoding or augmenting here: every step sees the same random batch. What is left is what the engine
+// is answerable for: forward, backward, the sum over ranks, the update.
 #pragma once
 
 #include <algorithm>
@@ -16,10 +16,11 @@
 
 namespace tandem {
 
-// A model for ten classes, the images that it takes, and what one image costs.
+// A model, the images that it takes, what it learns, and what one image costs.
 struct Workload {
   std::shared_ptr<Sequential> model;
   Shape image;
+  Loss loss;
   // Multiplications and additions of the training step of one image by the definition, of convolutions and matrix products
   // alone: the forward pass, and as many again for each of the two gradients.
   double operations = 0;
@@ -44,19 +45,32 @@ inline double training_operations(const Module& model, const std::vector<Index>&
 
 inline constexpr int workload_classes = 10;
 
-// The models by name. UsageError for another name.
+// A hundred layers y = tanh(w x + b) of one number each: next to no arithmetic, so its time is the engine's overhead. All w
+// start at 1; with random ones the gradient would be below what a float can hold long before it is back at the first layer.
+inline Workload deep100() {
+  auto net = std::make_shared<Sequential>();
+  for (int i = 0; i < 100; ++i) net->add<Linear>(1, 1, constant_init(1)).add<Tanh>();
+  const Loss to_zero = [](const Variable& output, std::span<const std::int32_t>) {
+    return LossPart{.sum = squared_error_sum(output, Tensor::zeros(output.shape())),
+                    .weight = static_cast<real>(output.shape()[0])};
+  };
+  return {net, {1}, to_zero, training_operations(*net, {})};
+}
+
+// The models by name, for ten classes unless said. UsageError for another name.
 inline Workload workload(std::string_view name) {
   const Shape tile{64, 64, 3}, digit{28, 28, 1};
   const auto made = [](std::shared_ptr<Sequential> model, const Shape& image, const std::vector<Index>& sides = {}) {
-    return Workload{model, image, training_operations(*model, sides)};
+    return Workload{model, image, classification_loss(), training_operations(*model, sides)};
   };
+  if (name == "deep100") return deep100();
   if (name == "cnn") return made(cnn(tile, workload_classes), tile, {64, 64, 32, 32, 16, 16});
   if (name == "resnet") return made(resnet(tile, workload_classes), tile, {32, 32, 16, 16, 16, 8, 8, 8, 4, 4});
   if (name == "mlp784") return made(mlp(digit, {512, 512}, workload_classes), digit);
   // Deep and narrow, so that everything but arithmetic shows: the net of ShallowSpeed (Siboehm, 2022).
   if (name == "shallow") return made(mlp(digit, {128, 127, 126, 125, 124, 123}, workload_classes), digit);
   if (name == "mlp10m") return made(mlp(digit, {2048, 2048, 2048}, workload_classes), digit);  // ten million parameters
-  throw UsageError(fmt::format("there is no model '{}'; there are cnn, resnet, mlp784, shallow and mlp10m", name));
+  throw UsageError(fmt::format("there is no model '{}'; there are cnn, resnet, mlp784, shallow, mlp10m and deep100", name));
 }
 
 // The rows of a global batch of `size` images that belong to the micro-batches `mine` of M.
@@ -84,12 +98,24 @@ class ResidentTraining {
   ResidentTraining(std::string_view model, std::int64_t batch, std::int64_t micro_batches, const Communicator& comm)
       : workload_(workload(model)),
         optimizer_(initialised(*workload_.model).parameters(), {.momentum = real(0.9), .nesterov = true}),
-        trainer_(*workload_.model, optimizer_, classification_loss(), comm, {.micro_batches = micro_batches}),
+        trainer_(*workload_.model, optimizer_, workload_.loss, comm, {.micro_batches = micro_batches}),
+        parameters_(workload_.model->parameters()),
         batch_(resident_batch(workload_.image, batch, micro_batches, trainer_.my_micro_batches())) {}
 
   void step() {
     trainer_.step(batch_, 0.001);  // small: random labels can only be learnt by heart
     ++batch_.step;
+  }
+
+  // Forward and backward of this rank's micro-batches alone: nothing is summed, gradients are dropped.
+  void gradients() {
+    for (const Range& rows : batch_.micro_batches) {
+      const auto begin = static_cast<std::size_t>(rows.begin), size = static_cast<std::size_t>(rows.size());
+      const Context context{.training = true, .samples = std::span(batch_.samples).subspan(begin, size)};
+      const Variable output = workload_.model->forward(batch_.x.rows(rows.begin, rows.end), context);
+      backward(workload_.loss(output, std::span(batch_.labels).subspan(begin, size)).sum);
+      for (Parameter& p : parameters_) p.variable.set_gradient({});
+    }
   }
 
   const Workload& what() const { return workload_; }
@@ -104,6 +130,7 @@ class ResidentTraining {
   Workload workload_;
   Sgd optimizer_;
   Trainer trainer_;
+  std::vector<Parameter> parameters_;
   Batch batch_;
 };
 

@@ -24,6 +24,7 @@ struct Options {
   std::string model = "cnn";
   std::int64_t batch = 64, micro_batches = 1;
   int threads = 0, steps = 20, warm_up = 3;
+  bool only_gradients = false;
   std::string json;
 };
 
@@ -31,10 +32,11 @@ struct Options {
 std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
   Options o;
   CLI::App app{"Times training steps on resident random data: forward, backward, sum over ranks, update.", "train_step"};
-  app.add_option("--model", o.model, "cnn, resnet, mlp784, shallow or mlp10m")->capture_default_str();
+  app.add_option("--model", o.model, "cnn, resnet, mlp784, shallow, mlp10m or deep100")->capture_default_str();
   app.add_option("--batch", o.batch, "images of a step, over all ranks")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--micro-batches", o.micro_batches, "parts of a batch")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--threads", o.threads, "threads of a rank; 0: as OMP_NUM_THREADS says")->check(CLI::NonNegativeNumber);
+  app.add_flag("--only-gradients", o.only_gradients, "time forward and backward, without the sum over ranks and the update");
   app.add_option("--steps", o.steps, "steps that count")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--warm-up", o.warm_up, "steps before")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--json", o.json, "write the result to this file as well")->type_name("FILE");
@@ -49,7 +51,8 @@ int train_step(const Communicator& world, int argc, char** argv) {
   if (options->threads > 0) set_thread_count(options->threads);
 
   ResidentTraining training(options->model, options->batch, options->micro_batches, world);
-  for (int step = 0; step < options->warm_up; ++step) training.step();
+  const auto run = [&] { options->only_gradients ? training.gradients() : training.step(); };
+  for (int step = 0; step < options->warm_up; ++step) run();
 
   std::vector<double> seconds;
   const SystemUse before = system_use();
@@ -58,7 +61,7 @@ int train_step(const Communicator& world, int argc, char** argv) {
   for (int step = 0; step < options->steps; ++step) {
     world.barrier();
     const auto begin = std::chrono::steady_clock::now();
-    training.step();
+    run();
     const double mine = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     seconds.push_back(max_over_ranks(mine, world));
   }
@@ -74,6 +77,7 @@ int train_step(const Communicator& world, int argc, char** argv) {
       {"micro_batches", options->micro_batches},
       {"ranks", world.size()},
       {"threads", thread_count()},
+      {"only_gradients", options->only_gradients},
       {"steps", options->steps},
       {"milliseconds", middle * 1e3},
       {"fastest_milliseconds", fastest * 1e3},

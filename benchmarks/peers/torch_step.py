@@ -3,10 +3,12 @@
 
     torch_step.py --model cnn --batch 64 --threads 1 --layout channels_last --steps 20 --warm-up 3
 
-The step is written as PyTorch's users write it for speed: gradients set to None, no copy of the batch, Nesterov SGD.
+The step is written as PyTorch's users write it for speed: gradients set to None, no copy of the batch, Nesterov SGD (in one
+pass where this version can). It runs with every PyTorch from 1.13 on.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import statistics
@@ -52,23 +54,48 @@ def mlp(nn, *hidden):
     return nn.Sequential(*layers, nn.Linear(width, 10))
 
 
+def deep100(nn):
+    """A hundred layers of one number each; all weights 1, so that gradients stay within what a float can hold."""
+    layers = []
+    for _ in range(100):
+        linear = nn.Linear(1, 1)
+        nn.init.ones_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
 MODELS = {  # name: how to build it, shape of an image
     "cnn": (cnn, (3, 64, 64)),
     "resnet": (resnet, (3, 64, 64)),
     "mlp784": (lambda nn: mlp(nn, 512, 512), (1, 28, 28)),
     "shallow": (lambda nn: mlp(nn, 128, 127, 126, 125, 124, 123), (1, 28, 28)),
+    "deep100": (deep100, (1,)),
 }
 
 
 def probe():
-    """Which PyTorch this is, and whether its matrix products come from the slow reference BLAS."""
+    """Which PyTorch this is, and by what it multiplies matrices: the reference BLAS is slow, OpenBLAS names its kernels."""
     import torch
 
     torch.mm(torch.ones(2, 2), torch.ones(2, 2))
     with open("/proc/self/maps", encoding="utf-8") as maps:
         libraries = {os.path.realpath(line.split()[-1]) for line in maps if "/" in line}
-    blas = [library for library in libraries if os.path.basename(library).startswith("libblas")]
-    print(json.dumps({"version": torch.__version__, "reference_blas": any(os.path.dirname(b).endswith("/blas") for b in blas)}))
+    reference = [lib for lib in libraries if os.path.basename(lib).startswith("libblas") and os.path.dirname(lib).endswith("/blas")]
+    core = ""
+    for library in libraries:
+        if "openblas" in library and hasattr(openblas := ctypes.CDLL(library), "openblas_get_corename"):
+            openblas.openblas_get_corename.restype = ctypes.c_char_p
+            core = openblas.openblas_get_corename().decode()
+    print(json.dumps({"version": torch.__version__, "reference_blas": bool(reference), "openblas_core": core}))
+
+
+def nesterov_sgd(torch, parameters):
+    options = {"lr": 0.001, "momentum": 0.9, "nesterov": True}
+    try:
+        return torch.optim.SGD(parameters, fused=True, **options)
+    except (TypeError, RuntimeError):  # older versions have none
+        return torch.optim.SGD(parameters, **options)
 
 
 def main():
@@ -79,6 +106,7 @@ def main():
     arguments.add_argument("--layout", choices=["contiguous", "channels_last"], default="contiguous")
     arguments.add_argument("--steps", type=int, default=20)
     arguments.add_argument("--warm-up", type=int, default=3)
+    arguments.add_argument("--only-gradients", action="store_true", help="time forward and backward, without the update")
     arguments.add_argument("--probe", action="store_true", help="say only which PyTorch this is")
     options = arguments.parse_args()
     if options.probe:
@@ -93,28 +121,37 @@ def main():
     layout = torch.channels_last if options.layout == "channels_last" else torch.contiguous_format
     build, image = MODELS[options.model]
     model = build(torch.nn).to(memory_format=layout)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9, nesterov=True)
-    criterion = torch.nn.CrossEntropyLoss()
-    x = torch.randn(options.batch, *image).contiguous(memory_format=layout)
-    labels = torch.arange(options.batch) % 10
+    parameters = list(model.parameters())
+    optimizer = nesterov_sgd(torch, parameters)
+    x = torch.randn(options.batch, *image).contiguous(memory_format=layout if len(image) == 3 else torch.contiguous_format)
+    if options.model == "deep100":
+        criterion, target = torch.nn.MSELoss(), torch.zeros(options.batch, 1)
+    else:
+        criterion, target = torch.nn.CrossEntropyLoss(), torch.arange(options.batch) % 10
+
+    def gradients():
+        for p in parameters:
+            p.grad = None
+        loss = criterion(model(x), target)
+        loss.backward()
+        return loss
 
     def step():
-        optimizer.zero_grad(set_to_none=True)
-        loss = criterion(model(x), labels)
-        loss.backward()
+        loss = gradients()
         optimizer.step()
         return loss.item()
 
+    run = gradients if options.only_gradients else step
     seconds = []
     for i in range(options.warm_up + options.steps):
         begin = time.perf_counter()
-        step()
+        run()
         if i >= options.warm_up:
             seconds.append(time.perf_counter() - begin)
     middle = statistics.median(seconds)
     print(json.dumps({"milliseconds": middle * 1e3, "fastest_milliseconds": min(seconds) * 1e3,
                       "slowest_milliseconds": max(seconds) * 1e3, "images_per_second": options.batch / middle,
-                      "parameters": sum(p.numel() for p in model.parameters()), "version": torch.__version__}))
+                      "parameters": sum(p.numel() for p in parameters), "version": torch.__version__}))
 
 
 if __name__ == "__main__":
