@@ -197,7 +197,7 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
       real* const rows = dz.data() + i * row_size;
       strips.copy_padded(strip, x_rows, x_packed.data() + i * x_size);
       dz_strips.copy_padded(strip, dz_rows, rows);
-      bias.sum(first + i, rows, strip.pixels);
+      if (db) bias.sum(first + i, rows, strip.pixels);
       pack(rows, out, 1, strip.pixels, out, dz_packed.data() + i * dz_size, 0, strip.pixels);
     });
     for_blocks(tiles, part_of_thread(tiles), [&](Index begin, Index end) {

@@ -36,6 +36,7 @@
 #include "core/kernels/bias_gradient.hpp"
 #include "core/kernels/column_blocks.hpp"
 #include "core/kernels/strips.hpp"
+#include "core/kernels/transpose.hpp"
 #include "core/threads.hpp"
 
 namespace tandem::winograd {
@@ -200,17 +201,22 @@ TapWindow tile_output_window(const ConvShape& s) {
 }
 
 // Writes the outputs of one tile at row i and column j of tiles: `z` has 2x2 pixels of block.columns numbers.
-void finish_tile(const ConvShape& s, real* z, Index image, Index i, Index j, const ColumnBlock& block, const Output& y) {
+void finish_tile(const ConvShape& s, const real* z, Index image, Index i, Index j, const ColumnBlock& block, const Output& y) {
   const Index height = s.out_height(), width = s.out_width(), columns = block.columns;
   if (y.epilogue.max_pool) {
     if (i == height / 2 || j == width / 2) return;  // the odd row or column that the pool drops
     const Index to = ((image * (height / 2) + i) * (width / 2) + j) * s.out_channels + block.first;
     return pool_window(z, columns, 2 * columns, columns, y.epilogue.relu, y.y + to, y.winner + to);
   }
-  if (y.epilogue.relu) rectify(z, 4 * columns);
   for (Index u = 0; u < std::min<Index>(2, height - 2 * i); ++u)
-    for (Index v = 0; v < std::min<Index>(2, width - 2 * j); ++v)
-      std::copy_n(z + (2 * u + v) * columns, columns, y.y + ((image * height + 2 * i + u) * width + 2 * j + v) * s.out_channels + block.first);
+    for (Index v = 0; v < std::min<Index>(2, width - 2 * j); ++v) {
+      const real* const from = z + (2 * u + v) * columns;
+      real* const __restrict to = y.y + ((image * height + 2 * i + u) * width + 2 * j + v) * s.out_channels + block.first;
+      if (y.epilogue.relu)
+        for (Index o = 0; o < columns; ++o) to[o] = from[o] <= 0 ? 0 : from[o];
+      else
+        for (Index o = 0; o < columns; ++o) to[o] = from[o];
+    }
 }
 
 void correlate(const ConvShape& s, const PixelRows& source, const real* U, const real* b, const Output& y) {
@@ -244,12 +250,14 @@ void correlate(const ConvShape& s, const PixelRows& source, const real* U, const
                 t, strip.pixels, [&](Index r) { return V + p * V_plane + r * in; },
                 [&](Index r) { return M + p * M_plane + r * block.columns; }, channel.data(), in, U + (p * out + block.first) * in,
                 zeros.data(), block);
-        for (Index t = 0; t < strip.pixels; ++t) {
-          alignas(memory_alignment) real z[4 * tile_columns];
-          transform_output(M + t * block.columns, M_plane, bias.data() + block.first, block.columns, z);
-          const Index row = t / window.out_width;
-          finish_tile(s, z, strip.image + row / strip.rows, strip.row + row % strip.rows, t % window.out_width, block, y);
-        }
+        const real* m = M;
+        for (Index n = strip.image; n < strip.image + strip.images; ++n)
+          for (Index row = strip.row; row < strip.row + strip.rows; ++row)
+            for (Index column = 0; column < window.out_width; ++column, m += block.columns) {
+              alignas(memory_alignment) real z[4 * tile_columns];
+              transform_output(m, M_plane, bias.data() + block.first, block.columns, z);
+              finish_tile(s, z, n, row, column, block, y);
+            }
       }
     }
   });
@@ -269,12 +277,7 @@ void forward(const ConvShape& s, const real* x, const real* W, const real* b, co
 void backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, real* dx) {
   const Index in = s.in_channels, out = s.out_channels;
   const Scratch turned(count_of(9 * in * out)), U(count_of(planes * in * out));
-  for_blocks(9, 1, [&](Index tap, Index) {
-    const real* const from = W + tap * in * out;
-    real* const to = turned.data() + (8 - tap) * in * out;
-    for (Index c = 0; c < in; ++c)
-      for (Index o = 0; o < out; ++o) to[o * in + c] = from[c * out + o];
-  });
+  for_blocks(9, 1, [&](Index tap, Index) { transpose(W + tap * in * out, out, in, out, turned.data() + (8 - tap) * in * out, in); });
   transform_kernels([&](Index u, Index v, Index o) { return turned.data() + ((u * 3 + v) * out + o) * in; }, out, in, U.data());
   const ConvShape back{.images = s.images,
                        .height = s.out_height(),
@@ -316,7 +319,7 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
       real* const dz = x_padded + strips.size();
       strips.copy_padded(strip, x_rows, x_padded);
       dz_strips.copy_padded(strip, dz_rows, dz);
-      bias.sum(first + k, dz, 4 * strip.pixels);  // beyond an odd edge it is zero
+      if (db) bias.sum(first + k, dz, 4 * strip.pixels);  // beyond an odd edge it is zero
       for (Index t = 0; t < strip.pixels; ++t) {
         transform_input(x_padded + pixel[count_of(t)], strips.row_size(), in, V + t * in, V_plane);
         for (Index i = 0; i < blocks; ++i) {
