@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/kernels/elementwise.hpp"
+#include "core/profile.hpp"
 
 namespace tandem {
 namespace {
@@ -19,6 +20,14 @@ void accumulate(Tensor& total, Tensor part) {
     add_to(total, part);
   else
     total = add(total, part);
+}
+
+double bytes(const Tensor& x) { return static_cast<double>(x.values().size_bytes()); }
+
+double bytes(std::span<const Edge> edges, const Tensor& y) {
+  double sum = bytes(y);
+  for (const Edge& edge : edges) sum += bytes(edge.input.value());
+  return sum;
 }
 
 }  // namespace
@@ -50,11 +59,12 @@ Node::~Node() {
   }
 }
 
-Variable record(std::string_view op, Tensor y, std::span<Edge> edges) {
+Variable record(std::string_view op, Tensor y, std::span<Edge> edges, double operations) {
   Variable result(std::move(y));
   Node& node = *result.node_;
   node.op = op;
   node.is_leaf = false;
+  if (Profile* const profile = Profile::current()) node.profile_row = profile->operation(op, operations, bytes(edges, node.value));
   if (!recording) return result;
   node.edges.reserve(edges.size());
   for (Edge& edge : edges)
@@ -91,10 +101,15 @@ class GraphWalk {
     if (y.is_leaf() && options_.leaf_ready) options_.leaf_ready(y);
   }
 
-  static void pull(std::string_view op, const Variable& input, const Pullback& pullback, const Tensor& dy) {
-    Tensor dx = pullback(dy);
-    require(dx.shape() == input.shape(), "backward: {} gave a gradient {} for an input {}", op, dx.shape(), input.shape());
-    accumulate(input.node_->gradient, std::move(dx));
+  static void pull(std::string_view op, int profile_row, const Edge& edge, const Tensor& dy) {
+    Profile* const profile = Profile::current();
+    if (profile) profile->begin_pullback();
+    Tensor dx = edge.pullback(dy);
+    const Shape& shape = edge.input.shape();
+    require(dx.shape() == shape, "backward: {} gave a gradient {} for an input {}", op, dx.shape(), shape);
+    const double moved = profile ? bytes(dy) + bytes(dx) : 0;
+    accumulate(edge.input.node_->gradient, std::move(dx));
+    if (profile) profile->end_pullback(profile_row, op, shape.rank() > 1, moved);
   }
 
  private:
@@ -114,19 +129,19 @@ class GraphWalk {
     const Tensor dy = std::exchange(node.gradient, {});
     std::vector<Edge> edges = std::exchange(node.edges, {});
     for (Edge& edge : edges) {
-      const bool last_use = --edge.input.node_->uses == 0;
-      attempt([&] { follow(edge, node.op, dy, last_use); });
-      if (last_use && !edge.input.is_leaf()) ready_.push_back(std::move(edge.input));
+      const bool last_use = --edge.input.node_->uses == 0, to_leaf = edge.input.is_leaf();
+      attempt([&] { follow(edge, node, dy, last_use); });
+      if (last_use && !to_leaf) ready_.push_back(std::move(edge.input));
     }
   }
 
-  void follow(Edge& edge, std::string_view op, const Tensor& dy, bool last_use) {
+  void follow(Edge& edge, const Node& user, const Tensor& dy, bool last_use) {
     const bool to_leaf = edge.input.is_leaf();
     if (to_leaf && options_.deferred && !std::ranges::count(options_.not_deferred, edge.input)) {
-      options_.deferred->work_.push_back({op, edge.input, std::move(edge.pullback), dy, last_use});
+      options_.deferred->work_.push_back({user.op, user.profile_row, std::move(edge), dy, last_use});
       return;
     }
-    pull(op, edge.input, edge.pullback, dy);
+    pull(user.op, user.profile_row, edge, dy);
     if (to_leaf && last_use && options_.leaf_ready) options_.leaf_ready(edge.input);
   }
 
@@ -148,8 +163,8 @@ class GraphWalk {
 
 void DeferredGradients::run(const LeafReady& leaf_ready) {
   for (const Item& item : std::exchange(work_, {})) {
-    GraphWalk::pull(item.op, item.leaf, item.pullback, item.dy);
-    if (item.last && leaf_ready) leaf_ready(item.leaf);
+    GraphWalk::pull(item.op, item.profile_row, item.edge, item.dy);
+    if (item.last && leaf_ready) leaf_ready(item.edge.input);
   }
 }
 

@@ -46,7 +46,7 @@ class Variable {
  private:
   Node& node() const;  // throws Error if there is none
 
-  friend Variable record(std::string_view op, Tensor y, std::span<struct Edge> edges);
+  friend Variable record(std::string_view op, Tensor y, std::span<struct Edge> edges, double operations);
   friend class GraphWalk;
   friend struct Node;
   friend struct std::hash<Variable>;
@@ -66,6 +66,7 @@ struct Node {
   Tensor value;
   Tensor gradient;          // of a leaf; of an inner node only while backward() passes through
   std::vector<Edge> edges;  // empty for a leaf, and after backward() has used them
+  int profile_row = -1;     // where its time is booked, if it was recorded under a Profile
   int uses = 0;             // edges that lead here and wait for a backward() under way; 0 at other times
   bool is_leaf = true, needs_gradient = false;
 
@@ -76,10 +77,13 @@ struct Node {
 // dropped together with what they captured. An operation of fixed inputs writes its edges in place:
 //
 //   return record("multiply", y, {{a, [B](const Tensor& dy) { return dy * B; }}, {b, [A](const Tensor& dy) { return dy * A; }}});
-Variable record(std::string_view op, Tensor y, std::span<Edge> edges);
+//
+// `operations`: the multiplications and additions of a product, for the profiler. The gradient of each factor takes as many; an
+// input of one axis is no factor but a bias, and takes none.
+Variable record(std::string_view op, Tensor y, std::span<Edge> edges, double operations = 0);
 template <std::size_t n>
-Variable record(std::string_view op, Tensor y, Edge (&&edges)[n]) {
-  return record(op, std::move(y), std::span<Edge>(edges));
+Variable record(std::string_view op, Tensor y, Edge (&&edges)[n], double operations = 0) {
+  return record(op, std::move(y), std::span<Edge>(edges), operations);
 }
 
 // While one lives on this thread, record() keeps no edges: evaluation costs no memory.
@@ -105,7 +109,7 @@ class DeferredGradients {
 
  private:
   friend class GraphWalk;
-  struct Item { std::string_view op; Variable leaf; Pullback pullback; Tensor dy; bool last; };
+  struct Item { std::string_view op; int profile_row; Edge edge; Tensor dy; bool last; };
   std::vector<Item> work_;
 };
 

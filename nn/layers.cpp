@@ -1,5 +1,7 @@
 #include "nn/layers.hpp"
 
+#include "core/profile.hpp"
+
 namespace tandem {
 
 Linear::Linear(Index in, Index out, Initialiser init)
@@ -73,7 +75,10 @@ Variable Dropout::forward(const Variable& x, const Context& context) {
 
 Variable Sequential::forward(const Variable& x, const Context& context) {
   Variable y = x;
-  for (const auto& layer : children()) y = layer->forward(y, context);
+  for (const auto& layer : children()) {
+    const ProfileScope scope(layer->path());
+    y = layer->forward(y, context);
+  }
   return y;
 }
 

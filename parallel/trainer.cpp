@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/ops.hpp"
+#include "core/profile.hpp"
 #include "nn/metrics.hpp"
 
 namespace tandem {
@@ -81,7 +82,10 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   }
 
   const auto start = std::chrono::steady_clock::now();
-  buckets_.finish();
+  {
+    const ProfileScope scope("sum of gradients");
+    buckets_.finish();
+  }
   waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
   const Tensor totals = buckets_.slot(totals_slot_);
@@ -97,6 +101,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
     module->commit_statistics(totals.values().subspan(statistics, size));
     statistics += size;
   }
+  const ProfileScope scope("update");
   Tensor gradients = buckets_.all();
   scale_by(gradients, 1 / weight);
   for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].variable.set_gradient(buckets_.slot(i));
@@ -111,7 +116,10 @@ void Trainer::run_micro_batch(const Batch& batch, Range rows) {
   const Context context{.training = true, .seed = options_.seed, .step = batch.step,
                         .samples = std::span(batch.samples).subspan(begin, size)};
   const Variable output = model_.forward(batch.x.rows(rows.begin, rows.end), context);
-  const LossPart loss = loss_(output, std::span(batch.labels).subspan(begin, size));
+  const LossPart loss = [&] {
+    const ProfileScope scope("loss");
+    return loss_(output, std::span(batch.labels).subspan(begin, size));
+  }();
 
   Tensor totals(buckets_.slot(totals_slot_).shape());
   totals[loss_total] = loss.sum.value().item();
@@ -128,6 +136,7 @@ void Trainer::run_micro_batch(const Batch& batch, Range rows) {
   backward(loss.sum, {.leaf_ready = [this](Variable leaf) {
     const auto found = slot_of_.find(leaf);
     if (found == slot_of_.end()) return;
+    const ProfileScope scope("sum of gradients");
     Tensor gradient = leaf.gradient();
     leaf.set_gradient({});
     add(found->second, std::move(gradient));

@@ -31,6 +31,9 @@ struct ConvShape {
 
   Index out_height() const { return (height + 2 * pad_h - kernel_h) / stride_h + 1; }
   Index out_width() const { return (width + 2 * pad_w - kernel_w) / stride_w + 1; }
+  double operations() const {
+    return 2.0 * static_cast<double>(images * out_height() * out_width() * kernel_h * kernel_w * in_channels * out_channels);
+  }
 };
 
 // z[n,i,j,o] = b[o] + sum over u,v,c of x[n, i s - p + u, j s - p + v, c] W[u,v,c,o]        y = epilogue(z); b may be null

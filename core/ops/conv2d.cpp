@@ -71,7 +71,7 @@ Variable conv2d(const Variable& x, const Variable& W, const Variable& b, Window 
        }},
       {W, [before, weights](const Tensor& dy) { return weights->dW(before(dy)); }}};
   if (b.defined()) edges.push_back({b, [before, weights](const Tensor& dy) { return weights->db(before(dy)); }});
-  return record("conv2d", y, edges);
+  return record("conv2d", y, edges, s.operations());
 }
 
 }  // namespace tandem

@@ -4,6 +4,15 @@
 #include "core/ops.hpp"
 
 namespace tandem {
+namespace {
+
+// Multiplications and additions of a product whose factors meet along A's axis `summed`, which has k entries: 2 m n k.
+double operations(const Variable& A, const Variable& B, int summed) {
+  return 2.0 * static_cast<double>(A.value().size()) * static_cast<double>(B.value().size()) /
+         static_cast<double>(std::max<Index>(A.shape()[summed], 1));
+}
+
+}  // namespace
 
 // The rule behind all four: for C = A B,  dA = dC B^T  and  dB = A^T dC.  Where a factor is transposed, so is its gradient.
 
@@ -11,28 +20,28 @@ Variable matmul(const Variable& a, const Variable& b) {
   return record("matmul", matmul(a.value(), b.value()), {
       {a, [B = b.value()](const Tensor& dC) { return matmul_nt(dC, B); }},
       {b, [A = a.value()](const Tensor& dC) { return matmul_tn(A, dC); }},
-  });
+  }, operations(a, b, 1));
 }
 
 Variable matmul_nt(const Variable& a, const Variable& b) {
   return record("matmul_nt", matmul_nt(a.value(), b.value()), {
       {a, [B = b.value()](const Tensor& dC) { return matmul(dC, B); }},
       {b, [A = a.value()](const Tensor& dC) { return matmul_tn(dC, A); }},
-  });
+  }, operations(a, b, 1));
 }
 
 Variable matmul_tn(const Variable& a, const Variable& b) {
   return record("matmul_tn", matmul_tn(a.value(), b.value()), {
       {a, [B = b.value()](const Tensor& dC) { return matmul_nt(B, dC); }},
       {b, [A = a.value()](const Tensor& dC) { return matmul(A, dC); }},
-  });
+  }, operations(a, b, 0));
 }
 
 Variable matmul_tt(const Variable& a, const Variable& b) {
   return record("matmul_tt", matmul_tt(a.value(), b.value()), {
       {a, [B = b.value()](const Tensor& dC) { return matmul_tt(B, dC); }},
       {b, [A = a.value()](const Tensor& dC) { return matmul_tt(dC, A); }},
-  });
+  }, operations(a, b, 0));
 }
 
 // y = x W^T + 1 b^T
@@ -47,7 +56,7 @@ Variable linear(const Variable& x, const Variable& W, const Variable& b) {
       {x, [W = W.value()](const Tensor& dy) { return matmul(dy, W); }},
       {W, [x = x.value()](const Tensor& dy) { return matmul_tn(dy, x); }},
       {b, [](const Tensor& dy) { return sum_rows(dy); }},
-  });
+  }, operations(x, W, 1));
 }
 
 }  // namespace tandem
