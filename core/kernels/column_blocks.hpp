@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "core/kernels/register_tile.hpp"
+#include "core/memory.hpp"
 
 namespace tandem {
 
@@ -43,22 +44,29 @@ inline void pack(const real* M, Index row_step, Index column_step, Index rows, I
   }
 }
 
-// The tile of rows [row, row + tile_rows), cut at `end`, for one block of columns: add_tile() of register_tile.hpp.
-//
-// a_of(r) and c_of(r) say where row r of the left matrix and of the result begin; B and start point at the block, c_of(r) too.
-template <class A, class C>
-void add_rows(Index row, Index end, const A& a_of, const C& c_of, const Index* step, Index steps, const real* B, const real* start,
-              const ColumnBlock& block) {
-  TileRows rows{.a = {}, .c = {}, .count = std::min(tile_rows, end - row)};
-  for (Index i = 0; i < tile_rows; ++i) {
-    const Index r = std::min(row + i, end - 1);
-    rows.a[count_of(i)] = a_of(r);
-    rows.c[count_of(i)] = c_of(r);
+// add_tiles() of register_tile.hpp for one block of columns. B, start and C point at the block.
+inline void add_block(const real* A, const Index* step, Index steps, const real* B, const real* start, const ColumnBlock& block, real* C,
+                      const Rows& rows) {
+  const auto add = block.stored == tile_columns ? add_tiles<2> : add_tiles<1>;
+  add(A, step, steps, B, start, block.columns, C, rows);
+}
+
+// Tiles [begin, end) of a result, numbered down the rows of its first block of columns, then of the next: calls
+// run(block, first, last) for the tiles [first, last) of each block among them.
+template <class Run>
+void for_tile_runs(Index begin, Index end, Index row_tiles, const Run& run) {
+  for (Index next; begin < end; begin = next) {
+    const Index block = begin / row_tiles;
+    next = std::min(end, (block + 1) * row_tiles);
+    run(block, begin - block * row_tiles, next - block * row_tiles);
   }
-  if (block.stored == tile_columns)
-    add_tile<2>(rows, step, steps, B, start, block.columns);
-  else
-    add_tile<1>(rows, step, steps, B, start, block.columns);
+}
+
+// 0, step, 2 step, ...: rows or terms that are equally far apart.
+inline Scratch<Index> equal_steps(Index count, Index step) {
+  Scratch<Index> table(count_of(count));
+  for (Index i = 0; i < count; ++i) table[count_of(i)] = i * step;
+  return table;
 }
 
 }  // namespace tandem

@@ -7,7 +7,7 @@
 //   weights    dW[k,:] =     sum over p of x[tap[k] + pixel[p]] dz[p,:]      rows and terms have changed places
 //   data       dx[q,:] =     sum over k of dz[pixel[q] + tap[k]] V[k,:]      forward again; V is W, flipped and transposed
 //
-// and all three are add_tile() of register_tile.hpp. What remains here is to cut the work and to pack the right matrix.
+// and all three are add_tiles() of register_tile.hpp. What remains here is to cut the work and to pack the right matrix.
 //
 // Same bits: a number of y or dx is one chain of fused multiply-adds over k; a number of dW is one such chain over the
 // pixels of each strip, strip added to strip. Both orders follow from the shape. Threads take whole strips of y and dx,
@@ -51,7 +51,8 @@ void correlate(const TapWindow& window, Index images, const PixelRows& source, c
   const Strips strips(window, images, pixels_forward, pool ? 2 : 1);
   const Index taps = window.taps(), part = part_of_thread(strips.count()), z_size = pool ? strips.most_pixels() * columns : 0;
   const Scratch<Index> pixel = strips.pixel_offsets(), tap = strips.tap_offsets();
-  const Scratch<Index> out = strips.pixel_table(target.image_step, target.row_step, target.column_step);
+  const Scratch<Index> out = pool ? equal_steps(strips.most_pixels(), columns)
+                                  : strips.pixel_table(target.image_step, target.row_step, target.column_step);
   Scratch padded(count_of(thread_count() * strips.size())), start(count_of(packed_columns(columns)));
   Scratch pooled_from(count_of(thread_count() * z_size));
   std::fill(start.values().begin(), start.values().end(), real{0});
@@ -66,11 +67,8 @@ void correlate(const TapWindow& window, Index images, const PixelRows& source, c
       strips.copy_padded(strip, source, left);
       for (Index i = 0; i < column_blocks(columns); ++i) {
         const ColumnBlock block = column_block(i, columns);
-        for (Index p = 0; p < strip.pixels; p += tile_rows)
-          add_rows(
-              p, strip.pixels, [&](Index r) { return left + pixel[count_of(r)]; },
-              [&](Index r) { return result + (pool ? r * columns : out[count_of(r)]) + block.first; }, tap.data(), taps,
-              B + block.first * taps, start.data() + block.first, block);
+        add_block(left, tap.data(), taps, B + block.first * taps, start.data() + block.first, block, result + block.first,
+                  {.a = pixel.data(), .c = out.data(), .count = strip.pixels});
       }
       if (pool)
         for (Index n = 0; n < strip.images; ++n)
@@ -180,7 +178,7 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
   const Strips strips(window, s.images, pixels_weights), dz_strips(dz_window, s.images, pixels_weights);  // cut alike
   const PixelRows x_rows(x, s.height, s.width, s.in_channels), dz_rows(dy, s.out_height(), s.out_width(), s.out_channels);
   const Index taps = window.taps(), out = s.out_channels, count = strips.count();
-  const Scratch<Index> pixel = strips.pixel_offsets(), tap = strips.tap_offsets();
+  const Scratch<Index> pixel = strips.pixel_offsets(), tap = strips.tap_offsets(), dW_row = equal_steps(taps, out);
   const BiasGradient bias(count, out);
   std::fill_n(dW, taps * out, real{0});
 
@@ -188,7 +186,7 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
   const Index together =
       std::clamp<Index>(packed_numbers / std::max<Index>(1, x_size + row_size + dz_size), 1, std::max<Index>(1, count));
   const Scratch x_packed(count_of(together * x_size)), dz_packed(count_of(together * dz_size)), dz(count_of(together * row_size));
-  const Index row_tiles = divide_up(taps, tile_rows), tiles = row_tiles * column_blocks(out);
+  const Index row_tiles = divide_up(taps, tile_rows), tiles = row_tiles * column_blocks(out), part = part_of_thread(tiles);
 
   for (Index first = 0; first < count; first += together) {
     const Index strips_now = std::min(together, count - first);
@@ -200,17 +198,15 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
       if (db) bias.sum(first + i, rows, strip.pixels);
       pack(rows, out, 1, strip.pixels, out, dz_packed.data() + i * dz_size, 0, strip.pixels);
     });
-    for_blocks(tiles, part_of_thread(tiles), [&](Index begin, Index end) {
-      for (Index i = 0; i < strips_now; ++i) {
-        const Index pixels = strips[first + i].pixels;
-        for (Index tile = begin; tile < end; ++tile) {
-          const ColumnBlock block = column_block(tile / row_tiles, out);
-          add_rows(
-              tile % row_tiles * tile_rows, taps, [&](Index r) { return x_packed.data() + i * x_size + tap[count_of(r)]; },
-              [&](Index r) { return dW + r * out + block.first; }, pixel.data(), pixels,
-              dz_packed.data() + i * dz_size + block.first * pixels, nullptr, block);
-        }
-      }
+    for_blocks(tiles, part, [&](Index begin, Index end) {
+      for (Index i = 0; i < strips_now; ++i)
+        for_tile_runs(begin, end, row_tiles, [&](Index column, Index first_tile, Index last_tile) {
+          const ColumnBlock block = column_block(column, out);
+          const Index row = first_tile * tile_rows, pixels = strips[first + i].pixels;
+          add_block(x_packed.data() + i * x_size, pixel.data(), pixels, dz_packed.data() + i * dz_size + block.first * pixels, nullptr,
+                    block, dW + block.first,
+                    {.a = tap.data() + row, .c = dW_row.data() + row, .count = std::min(taps, last_tile * tile_rows) - row});
+        });
     });
   }
   if (db) bias.write(db);

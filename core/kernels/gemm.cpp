@@ -7,8 +7,8 @@
 //     aaaaaaaa -----> |  tile   cccc   one tile after the other, down the rows
 //     aaaaaaaa        |         cccc
 //
-// The tile wants A row by row and B packed row by row. Where one is given transposed it is turned around on the way: m k or k n
-// copies against 2 m n k operations.
+// The tile wants B packed row by row; where it is given transposed it is turned around on the way: k n copies against 2 m n k
+// operations. A is read where it stands, transposed or not.
 //
 // Same bits: a number of C is one chain of fused multiply-adds for each `depth` terms, chain added to chain. Tiles and threads do
 // not enter.
@@ -17,9 +17,9 @@
 // A: the products of a training step are small, and their A lies in the cache already.
 #include "core/kernels/gemm.hpp"
 
-#include <numeric>
+#include <algorithm>
 
-#include "core/kernels/register_tile.hpp"
+#include "core/kernels/column_blocks.hpp"
 #include "core/kernels/transpose.hpp"
 #include "core/threads.hpp"
 
@@ -38,45 +38,42 @@ struct Right {
   Index k, n;
   bool transposed;
 
-  // packed[t,o] = B[term + t, column + o] for o < columns, and 0 up to `width`.
-  void pack(Index term, Index terms, Index column, Index columns, Index width, real* packed) const {
-    if (columns < width) std::fill_n(packed, terms * width, real{0});
+  // packed[t,o] = B[term + t, block.first + o] for o < block.columns, and 0 up to block.stored.
+  void pack(Index term, Index terms, const ColumnBlock& block, real* packed) const {
+    if (block.columns < block.stored) std::fill_n(packed, terms * block.stored, real{0});
     if (transposed)
-      transpose(values + column * k + term, k, columns, terms, packed, width);
+      transpose(values + block.first * k + term, k, block.columns, terms, packed, block.stored);
     else
-      for (Index t = 0; t < terms; ++t) std::copy_n(values + (term + t) * n + column, columns, packed + t * width);
+      for (Index t = 0; t < terms; ++t) std::copy_n(values + (term + t) * n + block.first, block.columns, packed + t * block.stored);
   }
 };
 
-// C [m,n] = A [m,k] B
-void multiply(Index m, const real* A, const Right& B, real* C) {
-  const Index k = B.k, n = B.n, threads = thread_count(), blocks = divide_up(n, tile_columns);
+// The left factor [m,k]: element (i,t) stands at values + i row_step + t term_step. So a transposed one needs no turning.
+struct Left {
+  const real* values;
+  Index m, row_step, term_step;
+};
+
+// C [m,n] = A [m,k] B [k,n]
+void multiply(const Left& A, const Right& B, real* C) {
+  const Index m = A.m, k = B.k, n = B.n, threads = thread_count(), blocks = column_blocks(n);
   const Index panel = blocks >= 4 * threads ? m : panel_rows;
   const Index panels = divide_up(m, panel), pieces = blocks * panels, part = divide_up(pieces, threads);
-  Scratch packed(count_of(threads * depth * tile_columns)), zeros(count_of(tile_columns));
-  Scratch<Index> step(count_of(depth));
+  const Scratch packed(count_of(threads * depth * tile_columns)), zeros(count_of(tile_columns));
   std::ranges::fill(zeros.values(), real{0});
-  std::iota(step.values().begin(), step.values().end(), Index{0});
+  const Scratch<Index> step = equal_steps(std::min(k, depth), A.term_step), A_row = equal_steps(panel, A.row_step), C_row = equal_steps(panel, n);
 
   for_blocks(pieces, part, [&](Index begin, Index end) {
     real* const right = packed.data() + begin / part * depth * tile_columns;
     for (Index piece = begin; piece < end; ++piece) {
-      const Index column = piece / panels * tile_columns, columns = std::min(tile_columns, n - column);
-      const bool narrow = columns <= packet_size;
-      const Index first = piece % panels * panel, last = std::min(m, first + panel);
+      const ColumnBlock block = column_block(piece / panels, n);
+      const Index row = piece % panels * panel;
+      const Rows rows{.a = A_row.data(), .c = C_row.data(), .count = std::min(panel, m - row)};
       for (Index term = 0; term < k; term += depth) {
         const Index terms = std::min(depth, k - term);
-        B.pack(term, terms, column, columns, narrow ? packet_size : tile_columns, right);
-        for (Index row = first; row < last; row += tile_rows) {
-          TileRows tile{.a = {}, .c = {}, .count = std::min(tile_rows, last - row)};
-          for (Index i = 0; i < tile_rows; ++i) {
-            const Index r = std::min(row + i, last - 1);
-            tile.a[count_of(i)] = A + r * k + term;
-            tile.c[count_of(i)] = C + r * n + column;
-          }
-          const auto add = narrow ? add_tile<1> : add_tile<2>;
-          add(tile, step.data(), terms, right, term == 0 ? zeros.data() : nullptr, columns);
-        }
+        B.pack(term, terms, block, right);
+        add_block(A.values + row * A.row_step + term * A.term_step, step.data(), terms, right, term == 0 ? zeros.data() : nullptr, block,
+                  C + row * n + block.first, rows);
       }
     }
   });
@@ -112,16 +109,8 @@ Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const 
     return C;
   }
 
-  const Right right{.values = B.data(), .k = k, .n = n, .transposed = B_transposed};
-  if (!A_transposed) {
-    multiply(m, A.data(), right, C.data());
-  } else {
-    const Scratch turned(count_of(m * k));
-    for_blocks(m, panel_rows, [&](Index begin, Index end) {
-      transpose(A.data() + begin, m, k, end - begin, turned.data() + begin * k, k);
-    });
-    multiply(m, turned.data(), right, C.data());
-  }
+  multiply({.values = A.data(), .m = m, .row_step = A_transposed ? 1 : k, .term_step = A_transposed ? m : 1},
+           {.values = B.data(), .k = k, .n = n, .transposed = B_transposed}, C.data());
   return C;
 }
 

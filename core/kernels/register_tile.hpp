@@ -1,16 +1,16 @@
 // The one hand-written inner loop: a small matrix product whose result lives in registers while it grows.
 //
-//   C[r,:] = start[:] + sum over t of A[row[r] + step[t]] B[t,:]          r < tile_rows; ":" is one or two packets wide
+//   C[c_row[r] + :] = start[:] + sum over t of A[a_row[r] + step[t]] B[t,:]        ":" is one or two packets wide
 //
 //             B[t]  |bbbbbbbbbbbbbbbb|bbbbbbbbbbbbbbbb|     two packets (vector registers), read once for all rows
 //                     *                *
-//      A[row 0 + step t]  ->  |cccccccccccccccc|cccccccccccccccc|     one number of A, copied to every lane, times both
-//      A[row 1 + step t]  ->  |cccccccccccccccc|cccccccccccccccc|
+//   A[a_row[0] + step[t]] ->  |cccccccccccccccc|cccccccccccccccc|     one number of A, copied to every lane, times both
+//   A[a_row[1] + step[t]] ->  |cccccccccccccccc|cccccccccccccccc|
 //      ...                     tile_rows x 2 sums that wait for nobody: enough to hide the latency of an addition
 //
-// A is never stored as a matrix: its element (r,t) stands at row[r] + step[t]. That is how a convolution becomes a matrix
-// product without copying each pixel once per tap ("im2col"); conv.cpp says which pixels and taps. B is packed, so that
-// it streams.
+// A need not be stored as a matrix: its element (r,t) stands at a_row[r] + step[t]. That is how a convolution becomes a matrix
+// product without copying each pixel once per tap ("im2col"; direct_conv.cpp says which pixels and taps), and how A^T is read
+// without being turned around. B is packed, so that it streams.
 //
 // Every number of C is one chain of fused multiply-adds over t = 0, 1, ..., then one addition. The chain does not know in
 // which tile or row the number stands, so the way work is cut into tiles and dealt to threads cannot change a bit.
@@ -20,6 +20,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <array>
 
 #include "core/real.hpp"
@@ -38,52 +39,57 @@ inline constexpr Index tile_rows = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 
 // a b + c, rounded once where the instruction set can (the build turns off silent contraction, so this says it).
 inline Packet fused_multiply_add(Packet a, Packet b, Packet c) { return Eigen::internal::pmadd(a, b, c); }
 
-// Where the rows of a tile stand. `count` of them are wanted; the rest are computed from valid addresses and dropped.
-struct TileRows {
-  std::array<const real*, tile_rows> a;
-  std::array<real*, tile_rows> c;
+// Where the rows of A and C begin.
+struct Rows {
+  const Index* a;
+  const Index* c;
   Index count;
 };
 
-// The formula above with `packets` = 1 or 2 packets of columns, of which the first `columns` are stored. B is [steps,
-// packets * packet_size]. `start` is null to add to what C holds.
+// The formula above, tile by tile, with `packets` = 1 or 2 packets of columns, of which the first `columns` are stored. B is
+// [steps, packets * packet_size]. `start` is null to add to what C holds.
 template <int packets>
-[[gnu::noinline]] void add_tile(const TileRows& rows, const Index* step, Index steps, const real* B, const real* start,
-                                Index columns) {
+[[gnu::noinline]] void add_tiles(const real* A, const Index* step, Index steps, const real* B, const real* start, Index columns,
+                                 real* C, const Rows& rows) {
   using namespace Eigen::internal;
-  std::array<const real*, tile_rows> a = rows.a;
-  Packet sum[tile_rows][packets];
+  for (Index first = 0; first < rows.count; first += tile_rows) {
+    // Rows of the last tile that do not exist are computed from the last that does, and dropped.
+    std::array<const real*, tile_rows> a;
 #pragma GCC unroll 8
-  for (Index r = 0; r < tile_rows; ++r)
+    for (Index r = 0; r < tile_rows; ++r) a[static_cast<std::size_t>(r)] = A + rows.a[std::min(first + r, rows.count - 1)];
+    Packet sum[tile_rows][packets];
+#pragma GCC unroll 8
+    for (Index r = 0; r < tile_rows; ++r)
 #pragma GCC unroll 2
-    for (int v = 0; v < packets; ++v) sum[r][v] = pzero(Packet{});
+      for (int v = 0; v < packets; ++v) sum[r][v] = pzero(Packet{});
 
-  for (Index t = 0; t < steps; ++t) {
-    Packet b[packets];
+    for (Index t = 0; t < steps; ++t) {
+      Packet b[packets];
 #pragma GCC unroll 2
-    for (int v = 0; v < packets; ++v) b[v] = pload<Packet>(B + (t * packets + v) * packet_size);
-    const Index offset = step[t];
+      for (int v = 0; v < packets; ++v) b[v] = pload<Packet>(B + (t * packets + v) * packet_size);
+      const Index offset = step[t];
+#pragma GCC unroll 8
+      for (Index r = 0; r < tile_rows; ++r) {
+        const Packet value = pset1<Packet>(a[static_cast<std::size_t>(r)][offset]);
+#pragma GCC unroll 2
+        for (int v = 0; v < packets; ++v) sum[r][v] = fused_multiply_add(value, b[v], sum[r][v]);
+      }
+    }
+
 #pragma GCC unroll 8
     for (Index r = 0; r < tile_rows; ++r) {
-      const Packet value = pset1<Packet>(a[r][offset]);
+      if (first + r >= rows.count) break;
+      real* const c = C + rows.c[first + r];
+      if (columns == packets * packet_size) {
 #pragma GCC unroll 2
-      for (int v = 0; v < packets; ++v) sum[r][v] = fused_multiply_add(value, b[v], sum[r][v]);
-    }
-  }
-
-#pragma GCC unroll 8
-  for (Index r = 0; r < tile_rows; ++r) {
-    if (r >= rows.count) break;
-    real* c = rows.c[r];
-    if (columns == packets * packet_size) {
+        for (int v = 0; v < packets; ++v)
+          pstoreu(c + v * packet_size, padd(ploadu<Packet>((start ? start : c) + v * packet_size), sum[r][v]));
+      } else {
+        alignas(64) real whole[packets * packet_size];
 #pragma GCC unroll 2
-      for (int v = 0; v < packets; ++v)
-        pstoreu(c + v * packet_size, padd(ploadu<Packet>((start ? start : c) + v * packet_size), sum[r][v]));
-    } else {
-      alignas(64) real whole[packets * packet_size];
-#pragma GCC unroll 2
-      for (int v = 0; v < packets; ++v) pstore(whole + v * packet_size, sum[r][v]);
-      for (Index o = 0; o < columns; ++o) c[o] = (start ? start : c)[o] + whole[o];
+        for (int v = 0; v < packets; ++v) pstore(whole + v * packet_size, sum[r][v]);
+        for (Index o = 0; o < columns; ++o) c[o] = (start ? start : c)[o] + whole[o];
+      }
     }
   }
 }

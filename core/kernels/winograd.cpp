@@ -15,7 +15,7 @@
 //   |d d d d|              |  x channels |        |  x columns  |              |y y|   is one window of the 2x2 pool
 //   |d d d d|              +-------------+        +-------------+              +-+-+
 //                             each of the 16 is a product of matrices, because the sum over input channels
-//                             can be taken before A^T m A: add_tile() again
+//                             can be taken before A^T m A: add_tiles() again
 //
 //   forward    z  = A^T [ sum over c of V(x) U(W) ] A               U = G g G^T
 //   data       dx = the same of dz, with W flipped and transposed
@@ -30,8 +30,7 @@
 // Networks", CVPR 2016, sections 4.1 and 5.1, for the two-dimensional form.
 #include "core/kernels/winograd.hpp"
 
-#include <array>
-#include <numeric>
+#include <algorithm>
 
 #include "core/kernels/bias_gradient.hpp"
 #include "core/kernels/column_blocks.hpp"
@@ -44,8 +43,9 @@ namespace {
 
 constexpr Index planes = 16;  // one matrix for each number of a 4x4 tile
 
-// Numbers of V that a strip may have: 256 KiB of floats, a quarter of a level-2 cache. M, U and the image want the rest.
-constexpr Index numbers_of_strip = Index{1} << 16;
+// Numbers of V that a strip may have. For y 128 KiB of floats: V, M, U and the image stay in a level-2 cache. For dW more, since
+// each strip costs one more trip through dU.
+constexpr Index numbers_forward = Index{1} << 15, numbers_weights = Index{1} << 17;
 
 // Numbers of V and dz that are transformed before the threads turn to dW.
 constexpr Index numbers_together = Index{1} << 20;
@@ -53,7 +53,7 @@ constexpr Index numbers_together = Index{1} << 20;
 // Between two planes: one cache line more than the matrix, so that the 16 numbers of a tile fall into different sets of the cache.
 Index plane_size(Index numbers) { return numbers + memory_alignment / static_cast<Index>(sizeof(real)); }
 
-Index tiles_of_strip(Index channels) { return std::max<Index>(tile_rows, numbers_of_strip / (planes * channels)); }
+Index tiles_of_strip(Index numbers, Index channels) { return std::max<Index>(tile_rows, numbers / (planes * channels)); }
 
 Packet load(const real* p) { return Eigen::internal::ploadu<Packet>(p); }
 void store(real* p, Packet v) { Eigen::internal::pstoreu(p, v); }
@@ -222,11 +222,11 @@ void finish_tile(const ConvShape& s, const real* z, Index image, Index i, Index 
 void correlate(const ConvShape& s, const PixelRows& source, const real* U, const real* b, const Output& y) {
   const TapWindow window = tile_window(s);
   const Index in = s.in_channels, out = s.out_channels;
-  const Strips strips(window, s.images, tiles_of_strip(in));
+  const Strips strips(window, s.images, tiles_of_strip(numbers_forward, in));
   const Index part = part_of_thread(strips.count()), most = strips.most_pixels();
   const Index V_plane = plane_size(most * in), M_plane = plane_size(most * tile_columns);
-  const Scratch<Index> pixel = strips.pixel_offsets(), channel(count_of(in));
-  std::iota(channel.values().begin(), channel.values().end(), Index{0});
+  const Scratch<Index> pixel = strips.pixel_offsets(), channel = equal_steps(in, 1), V_row = equal_steps(most, in);
+  const Scratch<Index> wide_row = equal_steps(most, tile_columns), narrow_row = equal_steps(most, packet_size);
   const Scratch bias(count_of(out)), zeros(count_of(tile_columns));
   std::ranges::fill(zeros.values(), real{0});
   b ? std::copy_n(b, out, bias.data()) : std::fill_n(bias.data(), out, real{0});
@@ -244,12 +244,9 @@ void correlate(const ConvShape& s, const PixelRows& source, const real* U, const
         transform_input(padded + pixel[count_of(t)], strips.row_size(), in, V + t * in, V_plane);
       for (Index i = 0; i < column_blocks(out); ++i) {
         const ColumnBlock block = column_block(i, out);
+        const Rows rows{.a = V_row.data(), .c = (block.columns == tile_columns ? wide_row : narrow_row).data(), .count = strip.pixels};
         for (Index p = 0; p < planes; ++p)
-          for (Index t = 0; t < strip.pixels; t += tile_rows)
-            add_rows(
-                t, strip.pixels, [&](Index r) { return V + p * V_plane + r * in; },
-                [&](Index r) { return M + p * M_plane + r * block.columns; }, channel.data(), in, U + (p * out + block.first) * in,
-                zeros.data(), block);
+          add_block(V + p * V_plane, channel.data(), in, U + (p * out + block.first) * in, zeros.data(), block, M + p * M_plane, rows);
         const real* m = M;
         for (Index n = strip.image; n < strip.image + strip.images; ++n)
           for (Index row = strip.row; row < strip.row + strip.rows; ++row)
@@ -294,12 +291,12 @@ void backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, 
 // All threads together transform some strips of x and dz; then each adds all of these to its own tiles of dU, strip after strip.
 void backward_weights(const ConvShape& s, const real* x, const OutputGradient& dy, real* dW, real* db) {
   const Index in = s.in_channels, out = s.out_channels;
-  const Index tiles = tiles_of_strip(std::max(in, out));
+  const Index tiles = tiles_of_strip(numbers_weights, std::max(in, out));
   const Strips strips(tile_window(s), s.images, tiles), dz_strips(tile_output_window(s), s.images, tiles);
   const PixelRows x_rows(x, s.height, s.width, in), dz_rows(dy, s.out_height(), s.out_width(), out);
   const Index count = strips.count(), most = strips.most_pixels();
-  const Scratch<Index> pixel = strips.pixel_offsets(), dz_pixel = dz_strips.pixel_offsets(), step(count_of(most));
-  for (Index t = 0; t < most; ++t) step[count_of(t)] = t * in;
+  const Scratch<Index> pixel = strips.pixel_offsets(), dz_pixel = dz_strips.pixel_offsets();
+  const Scratch<Index> V_column = equal_steps(in, 1), step = equal_steps(most, in), dU_row = equal_steps(in, out);
   const BiasGradient bias(count, out);
   const Scratch dU(count_of(planes * in * out));
   std::ranges::fill(dU.values(), real{0});
@@ -307,7 +304,7 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
   const Index V_plane = plane_size(most * in), M_plane = plane_size(most * out), each = planes * (V_plane + M_plane);
   const Index together = std::clamp<Index>(numbers_together / each, 1, std::max<Index>(1, count));
   const Scratch transformed(count_of(together * each)), padded(count_of(together * (strips.size() + dz_strips.size())));
-  const Index row_tiles = divide_up(in, tile_rows), blocks = column_blocks(out), products = planes * blocks * row_tiles;
+  const Index row_tiles = divide_up(in, tile_rows), blocks = column_blocks(out), tiles_of_dU = planes * blocks * row_tiles;
 
   for (Index first = 0; first < count; first += together) {
     const Index strips_now = std::min(together, count - first);
@@ -329,20 +326,17 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
         }
       }
     });
-    for_blocks(products, part_of_thread(products), [&](Index begin, Index end) {
-      for (Index k = 0; k < strips_now; ++k) {
-        const real* const V = transformed.data() + k * each;
-        const real* const M = V + planes * V_plane;
-        const Index terms = strips[first + k].pixels;
-        for (Index product = begin; product < end; ++product) {
-          const Index p = product / (blocks * row_tiles), row = product % row_tiles * tile_rows;
-          const ColumnBlock block = column_block(product / row_tiles % blocks, out);
-          add_rows(
-              row, in, [&](Index r) { return V + p * V_plane + r; },
-              [&](Index r) { return dU.data() + (p * in + r) * out + block.first; }, step.data(), terms,
-              M + p * M_plane + block.first * terms, nullptr, block);
-        }
-      }
+    for_blocks(tiles_of_dU, part_of_thread(tiles_of_dU), [&](Index begin, Index end) {
+      for (Index k = 0; k < strips_now; ++k)
+        for_tile_runs(begin, end, row_tiles, [&](Index column, Index first_tile, Index last_tile) {
+          const Index p = column / blocks, row = first_tile * tile_rows, terms = strips[first + k].pixels;
+          const ColumnBlock block = column_block(column % blocks, out);
+          const real* const V = transformed.data() + k * each;
+          const real* const M = V + planes * V_plane;
+          add_block(V + p * V_plane, step.data(), terms, M + p * M_plane + block.first * terms, nullptr, block,
+                    dU.data() + p * in * out + block.first,
+                    {.a = V_column.data() + row, .c = dU_row.data() + row, .count = std::min(in, last_tile * tile_rows) - row});
+        });
     });
   }
 
