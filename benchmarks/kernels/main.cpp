@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "benchmarks/kernels/kernels.hpp"
-#include "benchmarks/kernels/machine.hpp"
+#include "core/machine.hpp"
 #include "core/threads.hpp"
 
 namespace tandem {
