@@ -22,11 +22,17 @@ void accumulate(Tensor& total, Tensor part) {
     total = add(total, part);
 }
 
-double bytes(const Tensor& x) { return static_cast<double>(x.values().size_bytes()); }
-
-double bytes(std::span<const Edge> edges, const Tensor& y) {
-  double sum = bytes(y);
-  for (const Edge& edge : edges) sum += bytes(edge.input.value());
+// What an operation must at least read and write, for the profiler: nothing where the result is the input's own memory.
+double bytes_moved(const Tensor& from, const Tensor& to) {
+  return from.data() == to.data() ? 0 : static_cast<double>(from.values().size_bytes() + to.values().size_bytes());
+}
+double bytes_moved(std::span<const Edge> from, const Tensor& to) {
+  auto sum = static_cast<double>(to.values().size_bytes());
+  for (const Edge& edge : from) {
+    const Tensor& x = edge.input.value();
+    if (x.data() == to.data()) return 0;
+    sum += static_cast<double>(x.values().size_bytes());
+  }
   return sum;
 }
 
@@ -64,7 +70,7 @@ Variable record(std::string_view op, Tensor y, std::span<Edge> edges, double ope
   Node& node = *result.node_;
   node.op = op;
   node.is_leaf = false;
-  if (Profile* const profile = Profile::current()) node.profile_row = profile->operation(op, operations, bytes(edges, node.value));
+  if (Profile* const profile = Profile::current()) node.profile_row = profile->operation(op, operations, bytes_moved(edges, node.value));
   if (!recording) return result;
   node.edges.reserve(edges.size());
   for (Edge& edge : edges)
@@ -107,7 +113,7 @@ class GraphWalk {
     Tensor dx = edge.pullback(dy);
     const Shape& shape = edge.input.shape();
     require(dx.shape() == shape, "backward: {} gave a gradient {} for an input {}", op, dx.shape(), shape);
-    const double moved = profile ? bytes(dy) + bytes(dx) : 0;
+    const double moved = profile ? bytes_moved(dy, dx) : 0;
     accumulate(edge.input.node_->gradient, std::move(dx));
     if (profile) profile->end_pullback(profile_row, op, shape.rank() > 1, moved);
   }

@@ -16,6 +16,7 @@
 #include "tasks/classification/tile_dataset.hpp"
 #include "tasks/imagery/image.hpp"
 #include "tasks/report/plot.hpp"
+#include "tasks/report/profile_report.hpp"
 
 namespace tandem {
 namespace {
@@ -24,7 +25,7 @@ struct Options {
   TrainingSettings settings;
   DataRequest data;
   RunOptions run;
-  std::string allreduce = "auto", evaluate, json, report, picture;
+  std::string allreduce = "auto", evaluate, json, report, picture, profile;
   std::vector<std::string> predict;
   int threads = 0;
 };
@@ -46,6 +47,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--json", o.json, "write the results to this file");
   app.add_option("--report", o.report, "write a page with curves, confusion matrix and examples to this file (HTML)");
   app.add_option("--picture", o.picture, "write the confusion matrix to this file (SVG)");
+  app.add_option("--profile", o.profile, "print where the time of a step goes on rank 0, and draw it in this file (SVG)")->type_name("FILE");
   app.footer("Example:  tandem run -n 2 classify --data eurosat --checkpoint eurosat.safetensors --report eurosat.html");
 }
 
@@ -62,6 +64,7 @@ bool parse(Options& o, const Communicator& world, int argc, char** argv) {
   refuse(!o.evaluate.empty() && !o.predict.empty(), "--evaluate", "and --predict are two runs");
   refuse(!training && !o.report.empty(), "--report", "is the page of a training run; --picture shows the confusion matrix of --evaluate");
   refuse(!training && (o.run.resume || o.run.stop_after), "--resume and --stop-after", "go with training");
+  refuse(!training && !o.profile.empty(), "--profile", "is about training steps");
   refuse(!o.predict.empty() && !o.picture.empty(), "--picture", "needs true classes; --predict has none");
   if (!o.run.resume) return true;
 
@@ -84,7 +87,7 @@ bool parse(Options& o, const Communicator& world, int argc, char** argv) {
 void check_outputs(const Options& o, const Communicator& world) {
   on_rank_0(world, [&] {
     const bool training = o.evaluate.empty() && o.predict.empty();
-    for (const std::string& path : {o.json, o.report, o.picture, training ? o.run.checkpoint : std::string()})
+    for (const std::string& path : {o.json, o.report, o.picture, o.profile, training ? o.run.checkpoint : std::string()})
       if (!path.empty()) const NewFile probe(path);  // gone again at once
     if (!o.report.empty() || !o.picture.empty()) svg(Plot{});  // is gnuplot there?
   });
@@ -113,13 +116,19 @@ void train_and_tell(const Options& o, const Communicator& world, const std::stri
       std::fflush(stdout);
     };
   }
+  Profile profile;
+  if (world.rank() == 0 && !o.profile.empty()) run.profile = &profile;
   const TrainingResult result = train(data, o.settings, run, world);
   on_rank_0(world, [&] {
     fmt::print("{}", summary_text(result, world.size()));
     if (!o.json.empty()) write_file(o.json, summary_json(result, world.size()).dump(2) + "\n");
     if (!o.picture.empty()) write_file(o.picture, svg(confusion_map(result.test.confusion, data.tiles.classes)));
     if (!o.report.empty()) write_file(o.report, training_report_page(make_report(result, data, command)));
-    for (const std::string& path : {o.run.checkpoint, o.json, o.picture, o.report})
+    if (!o.profile.empty()) {
+      fmt::print("\n{}", profile_table(profile, result.profiled_steps, measure_machine()));
+      write_file(o.profile, profile_picture(profile, result.profiled_steps, command));
+    }
+    for (const std::string& path : {o.run.checkpoint, o.json, o.picture, o.report, o.profile})
       if (!path.empty()) fmt::print("wrote {}\n", path);
   });
 }

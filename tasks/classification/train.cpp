@@ -116,8 +116,14 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
     {
       ProgressBar bar(fmt::format("epoch {:2d}/{}", epoch + 1, settings.epochs), per_epoch, world.rank() == 0);
       for (std::int64_t i = 0; i < per_epoch; ++i) {
+        const bool settled = epoch > first_epoch || i >= 2;
+        const Profiling profiling(settled ? run.profile : nullptr);
+        result.profiled_steps += settled;
         const Clock waiting;
-        const std::optional<Batch> batch = loader.next();
+        const std::optional<Batch> batch = [&] {
+          const ProfileScope scope("data");
+          return loader.next();
+        }();
         times.data += waiting.seconds();
         const StepResult step = trainer.step(*batch, rate(batch->step));
         sum.loss += step.loss, sum.weight += step.weight, sum.correct += step.correct;

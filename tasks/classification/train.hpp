@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "core/profile.hpp"
 #include "nn/lr_schedule.hpp"
 #include "parallel/trainer.hpp"
 #include "tasks/classification/classifier.hpp"
@@ -18,6 +19,7 @@ struct RunOptions {
   std::int64_t stop_after = 0;       // leave after so many epochs of this start, to be resumed later; 0: run to the end
   GradientBuckets::Options buckets = {};
   std::function<void(const EpochRow& row)> on_epoch = {};
+  Profile* profile = nullptr;        // of the steps after the first two, in which the memory pool fills
 };
 
 struct TrainingResult {
@@ -29,6 +31,7 @@ struct TrainingResult {
   double images_per_second = 0;      // training alone, over all ranks
   std::string allreduce;
   bool same_bits_as_serial = false;
+  std::int64_t profiled_steps = 0;
 };
 
 // The learning rate of each of `steps` steps.
