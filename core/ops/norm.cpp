@@ -31,19 +31,14 @@ class Pieces {
   Index first(Index i) const { return i / per_image_ * height_ * width_ + offset(i); }  // pixel
   Index pixels(Index i) const { return std::min(each_, height_ * width_ - offset(i)); }
 
-  // dz of piece i: in place where there is no epilogue, else written to `work`.
-  const real* gradient(Index i, const OutputGradient& dy, real* work) const {
-    if (!dy.epilogue.relu && !dy.epilogue.max_pool) return dy.dy + first(i) * channels_;
-    const PixelRows rows(dy, height_, width_, channels_);
-    for (Index at = offset(i), end = at + pixels(i), row; at < end; at += row) {
-      row = std::min(width_ - at % width_, end - at);
-      rows.read(i / per_image_, at / width_, at % width_, row, work + (at - offset(i)) * channels_);
-    }
-    return work;
-  }
-
+  // Of two rows: z to y, and dy back to dz.
   void pool(Index i, const real* z, const Output& y) const {
     pool_rows(z, width_, channels_, offset(i) / width_, pixels(i) / width_, i / per_image_, height_, y);
+  }
+  void spread(Index i, const OutputGradient& dy, real* dz) const {
+    const PixelRows rows(dy, height_, width_, channels_);
+    for (Index row = 0; row < pixels(i) / width_; ++row)
+      rows.read(i / per_image_, offset(i) / width_ + row, 0, width_, dz + row * width_ * channels_);
   }
 
   // Calls body(i, work), with room for a piece in `work`.
@@ -125,15 +120,15 @@ class Normalised {
   Tensor forward(const Tensor& mean, const Tensor& variance, const Tensor& beta, real epsilon) {
     mean_ = mean;
     inverse_ = map(variance, [=](real v) { return 1 / std::sqrt(v + epsilon); });
-    const Tensor a = map(gamma_, inverse_, times), b = map(beta, map(a, mean, times), [](real t, real v) { return t - v; });
+    a_ = map(gamma_, inverse_, times);
+    b_ = map(beta, map(a_, mean, times), [](real t, real v) { return t - v; });
     Tensor y(epilogue_.max_pool ? Shape{x_.dim(0), x_.dim(1) / 2, x_.dim(2) / 2, x_.dim(3)} : x_.shape());
     if (epilogue_.max_pool) winner_ = std::make_shared<Scratch<std::uint8_t>>(count_of(y.size()));
-    if (epilogue_.relu && !epilogue_.max_pool) y_ = y;
     const Output output{y.data(), epilogue_, winner_ ? winner_->data() : nullptr};
     pieces_.for_each([&, c = x_.columns()](Index i, real* work) {
       const Index first = pieces_.first(i) * c, pixels = pieces_.pixels(i);
       real* const z = epilogue_.max_pool ? work : output.y + first;
-      affine(x_.data() + first, pixels, a, b, z);
+      affine(x_.data() + first, pixels, a_, b_, z);
       if (epilogue_.max_pool)
         pieces_.pool(i, z, output);
       else if (epilogue_.relu)
@@ -146,14 +141,14 @@ class Normalised {
   const TwoSums& sums(const Tensor& dy) {
     if (!sums_)
       sums_.emplace(pieces_, [&, c = x_.columns(), m = mean_.data(), s = inverse_.data()](Index i, real* work, real* dbeta, real* dgamma) {
-        const real *const dz = pieces_.gradient(i, before(dy), work), *const v = x_.data() + pieces_.first(i) * c;
+        const real *const dz = before(i, dy, work), *const v = x_.data() + pieces_.first(i) * c;
         for (Index r = 0; r < pieces_.pixels(i); ++r)
           for (Index j = 0; j < c; ++j) dbeta[j] += dz[r * c + j], dgamma[j] += dz[r * c + j] * ((v[r * c + j] - m[j]) * s[j]);
       });
     return *sums_;
   }
 
-  // Statistics of this batch:  dx = gamma / deviation (dz - dbeta / n - x^ dgamma / n)  =  k (dz - u - w (x - mean))
+  // Statistics of this batch:  dx = gamma / deviation (dz - dbeta / n - x^ dgamma / n)  =  a (dz - u - w (x - mean))
   Tensor input_gradient(const Tensor& dy) {
     const auto share = [n = x_.row_count()](real total) { return total / static_cast<real>(n); };
     return input_gradient(dy, map(sums(dy).first, share), map(map(sums(dy).second, share), inverse_, times));
@@ -175,19 +170,30 @@ class Normalised {
             "{}: x is {}; a 2x2 pool needs images [n,h,w,c] of at least 2x2 pixels", op, x.shape());
   }
 
-  OutputGradient before(const Tensor& dy) const {
-    return {dy.data(), epilogue_, y_.defined() ? y_.data() : nullptr, winner_ ? winner_->data() : nullptr};
+  // dz of piece i: in place where there is no epilogue, else written to `work`. What a relu cut is found by computing z again,
+  // because x is read anyway and y would have to be fetched.
+  const real* before(Index i, const Tensor& dy, real* work) const {
+    const Index first = pieces_.first(i) * x_.columns(), pixels = pieces_.pixels(i);
+    if (epilogue_.max_pool) {
+      pieces_.spread(i, {.dy = dy.data(), .epilogue = epilogue_, .winner = winner_->data()}, work);
+    } else if (epilogue_.relu) {
+      affine(x_.data() + first, pixels, a_, b_, work);
+      const real* const __restrict d = dy.data() + first;
+      for (Index k = 0; k < pixels * x_.columns(); ++k) work[k] = work[k] <= 0 ? 0 : d[k];
+    } else {
+      return dy.data() + first;
+    }
+    return work;
   }
 
   Tensor input_gradient(const Tensor& dy, const Tensor& u, const Tensor& w) const {
-    const Tensor k = map(gamma_, inverse_, times);
     Tensor dx(x_.shape());
-    pieces_.for_each([&, c = x_.columns(), m = mean_.data(), pk = k.data(), pu = u.data(), pw = w.data()](Index i, real* work) {
+    pieces_.for_each([&, c = x_.columns(), m = mean_.data(), pa = a_.data(), pu = u.data(), pw = w.data()](Index i, real* work) {
       const Index first = pieces_.first(i) * c;
-      const real *const dz = pieces_.gradient(i, before(dy), work), *const v = x_.data() + first;
+      const real *const dz = before(i, dy, work), *const v = x_.data() + first;
       real* const __restrict out = dx.data() + first;
       for (Index r = 0; r < pieces_.pixels(i); ++r)
-        for (Index j = 0; j < c; ++j) out[r * c + j] = pk[j] * (dz[r * c + j] - pu[j] - pw[j] * (v[r * c + j] - m[j]));
+        for (Index j = 0; j < c; ++j) out[r * c + j] = pa[j] * (dz[r * c + j] - pu[j] - pw[j] * (v[r * c + j] - m[j]));
     });
     return dx;
   }
@@ -195,9 +201,8 @@ class Normalised {
   Tensor x_, gamma_;
   Pieces pieces_;
   Epilogue epilogue_;
-  Tensor mean_, inverse_;
-  Tensor y_;                                      // for a relu alone
-  std::shared_ptr<Scratch<std::uint8_t>> winner_;  // for a pool
+  Tensor mean_, inverse_, a_, b_;
+  std::shared_ptr<Scratch<std::uint8_t>> winner_;  // of a pool
   std::optional<TwoSums> sums_;
 };
 
