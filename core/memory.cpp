@@ -1,5 +1,6 @@
 #include "core/memory.hpp"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -7,8 +8,10 @@
 #include <atomic>
 #include <bit>
 #include <cstdlib>
+#include <fstream>
 #include <limits>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -33,6 +36,18 @@ SizeClass size_class(std::size_t bytes) {
   const std::size_t step = std::max(std::bit_floor(bytes - 1) / 4, memory_alignment), steps = (bytes + step - 1) / step;
   const auto doublings = static_cast<std::size_t>(std::countr_zero(step / memory_alignment));
   return {4 * doublings + steps, steps * step};
+}
+
+// Memory of the system, or null. What is as large as a huge page (2 MiB on x86-64 and on most ARM) begins where one can, and asks
+// for them: a core keeps the addresses of some 2000 pages at hand, which is 8 MiB in pages of 4 KiB but 4 GiB in huge ones.
+void* ask_system(std::size_t bytes) {
+  constexpr std::size_t huge_page = 2 << 20;
+  void* block = nullptr;
+  if (posix_memalign(&block, bytes < huge_page ? memory_alignment : huge_page, bytes) != 0) return nullptr;
+#ifdef MADV_HUGEPAGE
+  if (bytes >= huge_page) madvise(block, bytes, MADV_HUGEPAGE);  // advice: where it is refused, small pages serve
+#endif
+  return block;
 }
 
 // Writes to every page, so that later writes find it there.
@@ -72,21 +87,22 @@ class Pool {
  public:
   Pool() { keep_freed_memory(); }
 
-  void* take(const SizeClass& size) {
-    void* block = pop(size);
+  void* take(const SizeClass& size, MemoryKind kind) {
+    void* block = pop(size, kind);
     if (!block) {
       block = from_system(size.bytes);  // without the lock: this may take long, and may throw
       const std::lock_guard lock(lock_);
       use_.held += size.bytes;
       ++use_.fresh;
-      note_taken(size.bytes);
+      note_taken(size.bytes, kind);
     }
     return block;
   }
 
-  void give(void* block, const SizeClass& size) {
+  void give(void* block, const SizeClass& size, MemoryKind kind) {
     const std::lock_guard lock(lock_);
     use_.live -= size.bytes;
+    if (kind == MemoryKind::scratch) use_.scratch -= size.bytes;
     cached_[size.number] = new (block) Cached{cached_[size.number], size.bytes};
   }
 
@@ -108,6 +124,7 @@ class Pool {
   void reset_peak() {
     const std::lock_guard lock(lock_);
     use_.peak = use_.live;
+    use_.peak_scratch = use_.scratch;
   }
 
  private:
@@ -117,21 +134,24 @@ class Pool {
     std::size_t bytes;
   };
 
-  void* pop(const SizeClass& size) {
+  void* pop(const SizeClass& size, MemoryKind kind) {
     const std::lock_guard lock(lock_);
     Cached*& first = cached_[size.number];
     if (!first) return nullptr;
-    note_taken(size.bytes);
+    note_taken(size.bytes, kind);
     return std::exchange(first, first->next);
   }
 
-  void note_taken(std::size_t bytes) {
+  void note_taken(std::size_t bytes, MemoryKind kind) {
     use_.live += bytes;
-    use_.peak = std::max(use_.peak, use_.live);
+    if (kind == MemoryKind::scratch) use_.scratch += bytes;
+    if (use_.live <= use_.peak) return;
+    use_.peak = use_.live;
+    use_.peak_scratch = use_.scratch;
   }
 
   void* from_system(std::size_t bytes) {
-    void* const block = std::aligned_alloc(memory_alignment, bytes);
+    void* const block = ask_system(bytes);
     const auto mib = [](std::size_t n) { return static_cast<double>(n) / (1 << 20); };
     require(block != nullptr, "memory: the system has no {:.1f} MiB more ({:.1f} MiB are in use)", mib(bytes), mib(use().live));
     touch(block, bytes);  // all of it: the next to get this block may use more of it than the first
@@ -180,11 +200,19 @@ SystemUse system_use() {
 
 void release_cached_memory() { pool().release(); }
 
-std::shared_ptr<void> take_memory(std::size_t count, std::size_t each) {
+std::size_t huge_page_bytes() {
+  std::ifstream lines("/proc/self/smaps_rollup");  // Linux; elsewhere there is no such file
+  constexpr std::string_view name = "AnonHugePages:";
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(name)) return std::stoull(line.substr(name.size())) << 10;
+  return 0;
+}
+
+std::shared_ptr<void> take_memory(std::size_t count, std::size_t each, MemoryKind kind) {
   constexpr std::size_t most = std::size_t{1} << 50;  // a thousand TiB
   require(count < most / each, "memory: {} values of {} bytes were asked for", count, each);
   const SizeClass size = size_class(count * each);
-  return {pool().take(size), [size](void* block) { pool().give(block, size); }};
+  return {pool().take(size, kind), [size, kind](void* block) { pool().give(block, size, kind); }};
 }
 
 }  // namespace tandem

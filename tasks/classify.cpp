@@ -28,6 +28,7 @@ struct Options {
   std::string allreduce = "auto", evaluate, json, report, picture, profile;
   std::vector<std::string> predict;
   int threads = 0;
+  bool memory = false;
 };
 
 void declare(CLI::App& app, Options& o) {
@@ -48,6 +49,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--report", o.report, "write a page with curves, confusion matrix and examples to this file (HTML)");
   app.add_option("--picture", o.picture, "write the confusion matrix to this file (SVG)");
   app.add_option("--profile", o.profile, "print where the time of a step goes on rank 0, and draw it in this file (SVG)")->type_name("FILE");
+  app.add_flag("--memory", o.memory, "print what a step keeps in memory on rank 0");
   app.footer("Example:  tandem run -n 2 classify --data eurosat --checkpoint eurosat.safetensors --report eurosat.html");
 }
 
@@ -64,7 +66,7 @@ bool parse(Options& o, const Communicator& world, int argc, char** argv) {
   refuse(!o.evaluate.empty() && !o.predict.empty(), "--evaluate", "and --predict are two runs");
   refuse(!training && !o.report.empty(), "--report", "is the page of a training run; --picture shows the confusion matrix of --evaluate");
   refuse(!training && (o.run.resume || o.run.stop_after), "--resume and --stop-after", "go with training");
-  refuse(!training && !o.profile.empty(), "--profile", "is about training steps");
+  refuse(!training && (o.memory || !o.profile.empty()), "--memory and --profile", "are about training steps");
   refuse(!o.predict.empty() && !o.picture.empty(), "--picture", "needs true classes; --predict has none");
   if (!o.run.resume) return true;
 
@@ -124,6 +126,7 @@ void train_and_tell(const Options& o, const Communicator& world, const std::stri
     if (!o.json.empty()) write_file(o.json, summary_json(result, world.size()).dump(2) + "\n");
     if (!o.picture.empty()) write_file(o.picture, svg(confusion_map(result.test.confusion, data.tiles.classes)));
     if (!o.report.empty()) write_file(o.report, training_report_page(make_report(result, data, command)));
+    if (o.memory) fmt::print("\n{}", memory_table(result.memory));
     if (!o.profile.empty()) {
       fmt::print("\n{}", profile_table(profile, result.profiled_steps, measure_machine()));
       write_file(o.profile, profile_picture(profile, result.profiled_steps, command));

@@ -34,6 +34,24 @@ std::string host_name() {
   return name;
 }
 
+std::size_t bytes(const Tensor& x) { return x.values().size_bytes(); }
+
+// What lives now, between two steps.
+StepMemory memory_between_steps(const Module& model, const Optimizer& optimizer, const Trainer& trainer) {
+  StepMemory memory{.gradients = bytes(trainer.buckets().all()), .between_steps = memory_use().live};
+  for (const Parameter& p : model.parameters()) memory.parameters += bytes(p.variable.value());
+  for (const Buffer& moment : optimizer.state()) memory.optimizer += bytes(moment.values);
+  return memory;
+}
+
+void note_peak(StepMemory& memory) {
+  const MemoryUse use = memory_use();
+  memory.peak = use.peak;
+  memory.scratch = use.peak_scratch;
+  memory.held = use.held;
+  memory.huge_pages = huge_page_bytes();
+}
+
 std::vector<RankRow> gather_rows(const RankRow& mine, const Communicator& world) {
   const nlohmann::json text{mine.rank, mine.host, mine.threads, mine.images, mine.compute_seconds, mine.communication_seconds,
                             mine.data_seconds};
@@ -119,6 +137,10 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
         const bool settled = epoch > first_epoch || i >= 2;
         const Profiling profiling(settled ? run.profile : nullptr);
         result.profiled_steps += settled;
+        if (epoch == first_epoch && i == 2) {
+          result.memory = memory_between_steps(model, *optimizer, trainer);
+          reset_memory_peak();
+        }
         const Clock waiting;
         const std::optional<Batch> batch = [&] {
           const ProfileScope scope("data");
@@ -131,6 +153,7 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
         bar.update(i + 1, fmt::format("loss {:.3f}", step.loss / step.weight));
       }
     }
+    if (epoch == first_epoch) note_peak(result.memory);
     const double seconds = clock.seconds();
     times.training += seconds;
 

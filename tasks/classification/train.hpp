@@ -9,6 +9,7 @@
 #include "tasks/classification/classifier.hpp"
 #include "tasks/classification/labelled_data.hpp"
 #include "tasks/classification/score.hpp"
+#include "tasks/report/memory_report.hpp"
 #include "tasks/report/training_report.hpp"
 
 namespace tandem {
@@ -32,6 +33,7 @@ struct TrainingResult {
   std::string allreduce;
   bool same_bits_as_serial = false;
   std::int64_t profiled_steps = 0;
+  StepMemory memory;                 // of this rank, in the steps of the first epoch after the first two
 };
 
 // The learning rate of each of `steps` steps.

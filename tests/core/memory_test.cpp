@@ -87,6 +87,32 @@ TEST_CASE("memory: live, peak and held follow what is taken and dropped") {
   CHECK(after.peak == after.live);
 }
 
+TEST_CASE("memory: work areas have books of their own, also of the moment of the peak") {
+  reset_memory_peak();
+  const MemoryUse before = memory_use();
+  const auto tensor = take_memory(1 << 20);
+  {
+    const Scratch<std::uint8_t> area(1 << 16);
+    CHECK(memory_use().scratch == before.scratch + (1 << 16));
+    const auto another = take_memory(1 << 20);
+  }
+  const Scratch<std::uint8_t> after_the_peak(1 << 18);
+  const MemoryUse use = memory_use();
+  CHECK(use.peak == before.live + (2 << 20) + (1 << 16));
+  CHECK(use.peak_scratch == before.scratch + (1 << 16));
+  CHECK(use.scratch == before.scratch + (1 << 18));
+}
+
+TEST_CASE("memory: what is as large as a huge page begins on one") {
+  constexpr std::size_t huge = 2 << 20;
+  for (const std::size_t bytes : {huge, huge + 1, 5 * huge}) {
+    const auto block = take_memory(bytes);
+    CHECK(reinterpret_cast<std::uintptr_t>(block.get()) % huge == 0);
+  }
+  // Whether the system then gives huge pages is its affair; it never says more than the process has.
+  CHECK(huge_page_bytes() <= memory_use().held + (std::size_t{1} << 30));
+}
+
 TEST_CASE("memory: work of one shape asks the system once, other shapes ask again") {
   const auto work = [](Index n) {
     Tensor a({n, 30}), b({n});
