@@ -112,7 +112,7 @@ int kernels(const Options& options) {
   if (!openblas_core().empty()) fmt::print("OpenBLAS: its kernels for {}\n", openblas_core());
 #if !defined(TANDEM_BENCH_OPENBLAS) || !defined(TANDEM_BENCH_ONEDNN)
   fmt::print(
-      "Some libraries to compare with were not found when this was built. To have them:\n"
+      "Without OpenBLAS or oneDNN (which takes floats only), not found when this was built. To have them:\n"
       "  sudo apt-get install libopenblas-dev libdnnl-dev && TANDEM_CMAKE_ARGS=-DTANDEM_BENCHMARKS=ON tandem build "
       "kernels\n");
 #endif
