@@ -10,90 +10,11 @@
 #include <vector>
 
 #include "core/error.hpp"
-#include "core/kernels/conv.hpp"
-#include "core/random.hpp"
 #include "core/threads.hpp"
+#include "tests/core/convolutions.hpp"
 
 namespace tandem {
 namespace {
-
-using Values = std::vector<real>;
-
-struct Sizes {
-  std::size_t x, W, y;
-};
-Sizes sizes_of(const ConvShape& s) {
-  return {static_cast<std::size_t>(s.images * s.height * s.width * s.in_channels),
-          static_cast<std::size_t>(s.kernel_h * s.kernel_w * s.in_channels * s.out_channels),
-          static_cast<std::size_t>(s.images * s.out_height() * s.out_width() * s.out_channels)};
-}
-
-Values whole_numbers(std::size_t count, std::uint64_t stream) {
-  Random random(7, stream);
-  Values values(count);
-  for (real& value : values) value = static_cast<real>(random.below(7)) - 3;
-  return values;
-}
-Values fractions(std::size_t count, std::uint64_t stream) {
-  Random random(11, stream);
-  Values values(count);
-  for (real& value : values) value = static_cast<real>(random.uniform(-1, 1));
-  return values;
-}
-
-// Calls visit(index into x, index into W, index into y) for every product of the definition.
-void for_products(const ConvShape& s, const std::function<void(std::size_t, std::size_t, std::size_t)>& visit) {
-  for (Index n = 0; n < s.images; ++n)
-    for (Index i = 0; i < s.out_height(); ++i)
-      for (Index j = 0; j < s.out_width(); ++j)
-        for (Index u = 0; u < s.kernel_h; ++u)
-          for (Index v = 0; v < s.kernel_w; ++v) {
-            const Index h = i * s.stride_h - s.pad_h + u, w = j * s.stride_w - s.pad_w + v;
-            if (h < 0 || h >= s.height || w < 0 || w >= s.width) continue;
-            for (Index c = 0; c < s.in_channels; ++c)
-              for (Index o = 0; o < s.out_channels; ++o)
-                visit(static_cast<std::size_t>(((n * s.height + h) * s.width + w) * s.in_channels + c),
-                      static_cast<std::size_t>(((u * s.kernel_w + v) * s.in_channels + c) * s.out_channels + o),
-                      static_cast<std::size_t>(((n * s.out_height() + i) * s.out_width() + j) * s.out_channels + o));
-          }
-}
-
-// The three results, from plain loops (in double) or from the kernels.
-template <class T>
-struct Results {
-  std::vector<T> y, dx, dW;
-};
-
-Results<double> plain(const ConvShape& s, const Values& x, const Values& W, const Values& b, const Values& dy) {
-  Results<double> r{std::vector<double>(dy.size()), std::vector<double>(x.size()), std::vector<double>(W.size())};
-  for (std::size_t p = 0; p < r.y.size(); ++p) r.y[p] = b[p % b.size()];
-  for_products(s, [&](std::size_t q, std::size_t k, std::size_t p) {
-    r.y[p] += double{x[q]} * double{W[k]};
-    r.dx[q] += double{dy[p]} * double{W[k]};
-    r.dW[k] += double{x[q]} * double{dy[p]};
-  });
-  return r;
-}
-
-// The outputs start as not-a-number, so that a value that was never written is seen, with a margin that must stay so.
-Results<real> computed(const ConvShape& s, const Values& x, const Values& W, const Values& b, const Values& dy) {
-  constexpr std::size_t margin = 64;
-  const auto blank = [](std::size_t size) { return Values(size + margin, std::numeric_limits<real>::quiet_NaN()); };
-  Results<real> r{blank(dy.size()), blank(x.size()), blank(W.size())};
-  conv_forward(s, x.data(), W.data(), b.empty() ? nullptr : b.data(), {r.y.data()});
-  conv_backward_data(s, {dy.data()}, W.data(), r.dx.data());
-  conv_backward_weights(s, x.data(), {dy.data()}, r.dW.data(), nullptr);
-  for (Values* values : {&r.y, &r.dx, &r.dW}) {
-    REQUIRE(std::all_of(values->end() - margin, values->end(), [](real value) { return std::isnan(value); }));
-    values->resize(values->size() - margin);
-  }
-  return r;
-}
-
-std::string text(const ConvShape& s) {
-  return fmt::format("{} images {}x{}x{} -> {}, kernel {}x{}, stride {}x{}, border {}x{}", s.images, s.height, s.width,
-                     s.in_channels, s.out_channels, s.kernel_h, s.kernel_w, s.stride_h, s.stride_w, s.pad_h, s.pad_w);
-}
 
 // Every kernel, stride and border with changing channels, image sizes and numbers of images; then shapes with a story.
 std::vector<ConvShape> shape_table() {
@@ -152,10 +73,6 @@ std::vector<ConvShape> shape_table() {
   return table;
 }
 
-bool equal(const std::vector<real>& ours, const std::vector<double>& plain) {
-  return std::ranges::equal(ours, plain, [](real a, double b) { return double{a} == b; });
-}
-
 double dot(const Values& a, const Values& b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * double{b[i]};
@@ -187,6 +104,7 @@ TEST_CASE("convolution: on whole numbers forward and both gradients equal the pl
     CHECK(equal(ours.y, expected.y));
     CHECK(equal(ours.dx, expected.dx));
     CHECK(equal(ours.dW, expected.dW));
+    CHECK(equal(ours.db, expected.db));
   }
 }
 

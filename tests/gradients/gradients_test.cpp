@@ -116,9 +116,19 @@ std::vector<Row> table() {
            {{2, 8, 9, 2}, {2, 2, 2, 3}, {.stride_h = 3, .stride_w = 4}},                          // pixels that no window meets
            {{1, 3, 4, 2}, {2, 1, 2, 3}, {.stride_h = 2, .stride_w = 1, .pad_h = 3, .pad_w = 2}},  // windows that meet no pixel
            {{1, 2, 11, 1}, {2, 5, 1, 1}, {.stride_w = 5}},
-           {{1, 3, 3, 2}, {5, 5, 2, 17}, {.pad_h = 2, .pad_w = 2}}}) {
-    rows.push_back({fmt::format("conv2d {} * {}", conv.x, conv.W), [w = conv.window](V v) { return conv2d(v[0], v[1], v[2], w); },
-                    {conv.x, conv.W, {conv.W[3]}}});
+           {{1, 3, 3, 2}, {5, 5, 2, 17}, {.pad_h = 2, .pad_w = 2}},
+           // Winograd: 8 channels are whole packets of doubles on every machine.
+           {{2, 5, 4, 8}, {3, 3, 8, 16}, {.pad_h = 1, .pad_w = 1}},
+           {{1, 3, 5, 16}, {3, 3, 16, 8}, {.pad_h = 2, .pad_w = 0}},
+           {{1, 4, 4, 8}, {3, 3, 8, 24}, {}}}) {
+    for (const Epilogue epilogue : {Epilogue{}, {.relu = true}, {.max_pool = true}, {.relu = true, .max_pool = true}}) {
+      const Index least = 2;  // pixels that a pool needs
+      const bool poolable = conv.x[1] + 2 * conv.window.pad_h - conv.W[0] >= (least - 1) * conv.window.stride_h &&
+                            conv.x[2] + 2 * conv.window.pad_w - conv.W[1] >= (least - 1) * conv.window.stride_w;
+      if (epilogue.max_pool && !poolable) continue;
+      rows.push_back({fmt::format("conv2d {} * {}, relu {}, pool {}", conv.x, conv.W, epilogue.relu, epilogue.max_pool),
+                      [w = conv.window, epilogue](V v) { return conv2d(v[0], v[1], v[2], w, epilogue); }, {conv.x, conv.W, {conv.W[3]}}});
+    }
   }
   rows.push_back({"conv2d without bias", [](V v) { return conv2d(v[0], v[1], {}, {}); }, {{1, 3, 3, 2}, {2, 2, 2, 3}}});
 
@@ -133,6 +143,13 @@ std::vector<Row> table() {
   for (const Shape& x : {Shape{4, 3}, Shape{2, 3, 2, 5}, Shape{2, 1}, Shape{513, 2}, Shape{4, 0}})
     rows.push_back({fmt::format("batch_norm {}", x), [](V v) { return batch_norm(v[0], v[1], v[2], 1e-5, nullptr); },
                     {x, {x[-1]}, {x[-1]}}});
+  for (const Epilogue epilogue : {Epilogue{.relu = true}, {.max_pool = true}, {.relu = true, .max_pool = true}}) {
+    const std::string name = fmt::format(", relu {}, pool {}", epilogue.relu, epilogue.max_pool);
+    rows.push_back({"batch_norm" + name, [=](V v) { return batch_norm(v[0], v[1], v[2], 1e-5, nullptr, epilogue); }, {{2, 5, 4, 3}, {3}, {3}}});
+    rows.push_back({"normalise" + name, [=](V v) {
+      return normalise(v[0], Tensor::full({3}, 0.2), Tensor::full({3}, 0.7), v[1], v[2], 1e-5, epilogue);
+    }, {{2, 4, 5, 3}, {3}, {3}}});
+  }
 
   static const std::vector<std::int32_t> labels{2, 0, -1, 1};
   static const std::vector<real> weights{0.5, 2, 1};
