@@ -16,6 +16,7 @@
 #include "parallel/collectives/collectives.hpp"
 #include "parallel/mpi/environment.hpp"
 #include "parallel/mpi/options.hpp"
+#include "tasks/report/profile_report.hpp"
 
 namespace tandem {
 namespace {
@@ -25,7 +26,7 @@ struct Options {
   std::int64_t batch = 64, micro_batches = 1;
   int threads = 0, steps = 20, warm_up = 3;
   bool only_gradients = false;
-  std::string json;
+  std::string json, profile;
 };
 
 // Nothing if only help was asked for.
@@ -40,6 +41,8 @@ std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
   app.add_option("--steps", o.steps, "steps that count")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--warm-up", o.warm_up, "steps before")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--json", o.json, "write the result to this file as well")->type_name("FILE");
+  app.add_option("--profile", o.profile, "then as many steps once more: print where rank 0's time goes and draw it in this file (SVG)")
+      ->type_name("FILE");
   app.footer("Example:  tandem run -n 1 train_step --model resnet --batch 64 --threads 2");
   if (!parse_options(app, argc, argv, world)) return std::nullopt;
   return o;
@@ -67,6 +70,14 @@ int train_step(const Communicator& world, int argc, char** argv) {
   }
   const SystemUse after = system_use();
   const std::size_t fresh = memory_use().fresh - fresh_before;
+
+  // Apart from the steps that are timed, which keep no books.
+  Profile profile;
+  if (!options->profile.empty())
+    for (int step = 0; step < options->steps; ++step) {
+      const Profiling profiling(&profile);
+      run();
+    }
 
   if (world.rank() != 0) return 0;
   const auto [fastest, slowest] = std::ranges::minmax(seconds);
@@ -98,6 +109,10 @@ int train_step(const Communicator& world, int argc, char** argv) {
              options->steps, result["peak_megabytes"].get<double>(), after.page_faults - before.page_faults,
              after.heap - before.heap, fresh);
   if (!options->json.empty()) write_file(options->json, result.dump(1) + "\n");
+  if (!options->profile.empty()) {
+    fmt::print("\n{}", profile_table(profile, options->steps, measure_machine()));
+    write_file(options->profile, profile_picture(profile, options->steps, fmt::format("{}, batch {}", options->model, options->batch)));
+  }
   return 0;
 }
 

@@ -103,6 +103,15 @@ class Training(Case):
         self.assertIn(result["weights_hash"], report.read_text())
         self.assertIn("</svg>", picture.read_text())
 
+    def test_keeping_books_of_time_and_memory_changes_no_bits(self):
+        flames = self.tmp / "flames.svg"
+        plain, booked = self.train(1), self.train(1, "--memory", "--profile", flames)
+        self.assertEqual(plain["weights_hash"], booked["weights_hash"])
+        for words in ("stem / conv / conv2d / backward", "update / other", "</svg>"):
+            self.assertIn(words, flames.read_text())
+        said = self.run_ranks(2, "--data", self.data, "--epochs", 1, "--memory", "--profile", flames).stdout
+        self.assertEqual([said.count(words) for words in ("peak, the sum of these", "a step     ")], [1, 1])
+
     def test_evaluate_and_predict(self):
         file, out = self.tmp / "model.safetensors", self.tmp / "score.json"
         self.train(2, "--epochs", 12, "--learning-rate", 0.05, "--checkpoint", file)
@@ -192,10 +201,11 @@ class BadInput(Case):
         self.refuse(1, ["c.safetensors"], 2, "--data", two, "--checkpoint", file, "--resume")
 
     def test_outputs_are_tried_before_the_work(self):
-        for option in ("--json", "--report", "--checkpoint", "--picture"):
+        for option in ("--json", "--report", "--checkpoint", "--picture", "--profile"):
             self.refuse(1, ["no/such/folder"], 2, "--data", self.data, option, "no/such/folder/file")
         for words, arguments in [(["--report is"], ["--evaluate", self.data, "--report", "r.html"]),
                                  (["--picture needs"], ["--predict", "a.png", "--picture", "p.svg"]),
+                                 (["--profile are"], ["--evaluate", self.data, "--memory"]),
                                  (["are two runs"], ["--evaluate", self.data, "--predict", "a.png"])]:
             self.refuse(2, words, 1, "--checkpoint", "c.safetensors", *arguments)
         old = self.tmp / "old.json"
