@@ -70,7 +70,8 @@ Variable record(std::string_view op, Tensor y, std::span<Edge> edges, double ope
   Node& node = *result.node_;
   node.op = op;
   node.is_leaf = false;
-  if (Profile* const profile = Profile::current()) node.profile_row = profile->operation(op, operations, bytes_moved(edges, node.value));
+  if (Profile* const profile = Profile::current())
+    node.profile_row = profile->operation(op, operations, bytes_moved(edges, node.value));
   if (!recording) return result;
   node.edges.reserve(edges.size());
   for (Edge& edge : edges)

@@ -20,7 +20,8 @@ std::string memory_table(const StepMemory& m) {
   line("  parameters", m.parameters);
   line("  optimiser state", m.optimizer);
   line("  sums of gradients", m.gradients);
-  line("  else between steps: data that wait, statistics, rounding", rest(m.between_steps, m.parameters + m.optimizer + m.gradients));
+  line("  else between steps: data that wait, statistics, rounding",
+       rest(m.between_steps, m.parameters + m.optimizer + m.gradients));
   line("  activations, and gradients on their way", rest(m.peak, m.between_steps + m.scratch));
   line("  work areas", m.scratch);
   line("peak, the sum of these", m.peak);

@@ -17,12 +17,15 @@ double gflops(const Cost& cost) { return rate(cost.operations, cost); }
 double gigabytes(const Cost& cost) { return rate(cost.bytes, cost); }
 
 double share(const Cost& cost, const Profile& profile) {
-  return profile.total().count() > 0 ? static_cast<double>(cost.time.count()) / static_cast<double>(profile.total().count()) : 0;
+  return profile.total().count() > 0 ? static_cast<double>(cost.time.count()) / static_cast<double>(profile.total().count())
+                                     : 0;
 }
 double milliseconds(const Cost& cost, std::int64_t steps) { return cost.seconds() * 1e3 / static_cast<double>(steps); }
 
 // A figure, or nothing where there is nothing to measure.
-std::string figure(double value, std::string_view unit = "") { return value > 0 ? fmt::format("{:.1f}{}", value, unit) : ""; }
+std::string figure(double value, std::string_view unit = "") {
+  return value > 0 ? fmt::format("{:.1f}{}", value, unit) : "";
+}
 
 struct Line {
   std::string name, pass;
@@ -71,7 +74,8 @@ Box boxes(const Profile& profile) {
   Box root{"step", "", "#dddddd", {}, {}};
   for (const ProfileRow& row : profile.rows()) {
     Box* box = &root;
-    const Cost whole = [&] { Cost sum = row.forward; return sum += row.backward; }();
+    Cost whole = row.forward;
+    whole += row.backward;
     box->cost += whole;
     const auto descend = [&](const std::string& name) {
       box = &box->child(name);
@@ -106,11 +110,13 @@ class Flame {
     draw(root, left, 0);
     const double axis = top + (deepest_ + 1) * row_height + 8;
     return fmt::format(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1:.0f}\" font-family=\"sans-serif\" font-size=\"11\">\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1:.0f}\" font-family=\"sans-serif\" "
+        "font-size=\"11\">\n"
         "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
         "<text x=\"{2}\" y=\"24\" font-size=\"15\">{3}</text>\n"
-        "<text x=\"{2}\" y=\"46\" fill=\"#555\">layers, their operations, <tspan fill=\"#0072b2\">forward (blue)</tspan> and "
-        "<tspan fill=\"#a06000\">backward (orange)</tspan>; grey: other. Widths are times; point at a box for its figures.</text>\n"
+        "<text x=\"{2}\" y=\"46\" fill=\"#555\">layers, their operations, <tspan fill=\"#0072b2\">forward (blue)</tspan> "
+        "and <tspan fill=\"#a06000\">backward (orange)</tspan>; grey: other. Widths are times; point at a box for its "
+        "figures.</text>\n"
         "{4}{5}</svg>\n",
         width + 2 * left, axis + 44, left, escape_html(title), body_, ticks(axis));
   }
@@ -124,8 +130,8 @@ class Flame {
     const auto letters = static_cast<std::size_t>(std::max(0.0, (wide - 6) / letter));
     std::string label = box.name.size() <= letters ? box.name : letters >= 3 ? box.name.substr(0, letters - 1) + "." : "";
     body_ += fmt::format(
-        "<g><title>{}</title><rect x=\"{:.2f}\" y=\"{}\" width=\"{:.2f}\" height=\"{}\" fill=\"{}\" stroke=\"white\"/>", escape_html(tip(box)),
-        x, y, wide, row_height - 1, box.colour);
+        "<g><title>{}</title><rect x=\"{:.2f}\" y=\"{}\" width=\"{:.2f}\" height=\"{}\" fill=\"{}\" stroke=\"white\"/>",
+        escape_html(tip(box)), x, y, wide, row_height - 1, box.colour);
     if (!label.empty()) body_ += fmt::format("<text x=\"{:.2f}\" y=\"{}\">{}</text>", x + 3, y + 16, escape_html(label));
     body_ += "</g>\n";
     for (const Box& child : box.children) {
@@ -146,15 +152,19 @@ class Flame {
   std::string ticks(double y) const {
     const double span = width / scale_;
     double step = std::pow(10.0, std::floor(std::log10(span / 5)));
-    if (span / step > 25) step *= 5;
-    else if (span / step > 10) step *= 2;
-    std::string text = fmt::format("<line x1=\"{0}\" x2=\"{1}\" y1=\"{2}\" y2=\"{2}\" stroke=\"black\"/>\n", left, left + width, y);
+    if (span / step > 25)
+      step *= 5;
+    else if (span / step > 10)
+      step *= 2;
+    std::string text =
+        fmt::format("<line x1=\"{0}\" x2=\"{1}\" y1=\"{2}\" y2=\"{2}\" stroke=\"black\"/>\n", left, left + width, y);
     for (int i = 0; i * step <= span; ++i)
       text += fmt::format(
           "<line x1=\"{0:.2f}\" x2=\"{0:.2f}\" y1=\"{1}\" y2=\"{2}\" stroke=\"black\"/>"
           "<text x=\"{0:.2f}\" y=\"{3}\" text-anchor=\"middle\">{4:g}</text>\n",
           left + i * step * scale_, y, y + 5, y + 17, i * step);
-    return text + fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">time of a step [ms]</text>\n", left + width / 2, y + 34);
+    return text + fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">time of a step [ms]</text>\n",
+                              left + width / 2, y + 34);
   }
 
   const Profile& profile_;
@@ -169,8 +179,8 @@ class Flame {
 std::string profile_table(const Profile& profile, std::int64_t steps, const Machine& machine) {
   require(steps >= 1, "profile: of no steps");
   const double peak = machine.flops * 1e-9, bandwidth = machine.bandwidth * 1e-9;
-  std::string text = fmt::format("{:<16}{:<9}{:>8}{:>10}{:>8}{:>9}{:>9}{:>8}{:>9}\n", "operation", "pass", "calls", "ms", "share",
-                                 "GFLOP/s", "of peak", "GB/s", "of peak");
+  std::string text = fmt::format("{:<16}{:<9}{:>8}{:>10}{:>8}{:>9}{:>9}{:>8}{:>9}\n", "operation", "pass", "calls", "ms",
+                                 "share", "GFLOP/s", "of peak", "GB/s", "of peak");
   const auto percent = [](double part) { return figure(100 * part, " %"); };
   for (const auto& [name, pass, cost] : by_operation(profile))
     text += fmt::format("{:<16}{:<9}{:>8}{:>10.3f}{:>8}{:>9}{:>9}{:>8}{:>9}\n", name, pass,
