@@ -47,9 +47,6 @@ constexpr Index planes = 16;  // one matrix for each number of a 4x4 tile
 // each strip costs one more trip through dU.
 constexpr Index numbers_forward = Index{1} << 15, numbers_weights = Index{1} << 17;
 
-// Numbers of V and dz that are transformed before the threads turn to dW.
-constexpr Index numbers_together = Index{1} << 20;
-
 // Between two planes: one cache line more than the matrix, so that the 16 numbers of a tile fall into different sets of the cache.
 Index plane_size(Index numbers) { return numbers + memory_alignment / static_cast<Index>(sizeof(real)); }
 
@@ -288,7 +285,7 @@ void backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, 
   correlate(back, {dy, s.out_height(), s.out_width(), out}, U.data(), nullptr, {dx});
 }
 
-// All threads together transform some strips of x and dz; then each adds all of these to its own tiles of dU, strip after strip.
+// Each thread transforms a strip of x and dz; then each adds all of these to its own tiles of dU, strip after strip.
 void backward_weights(const ConvShape& s, const real* x, const OutputGradient& dy, real* dW, real* db) {
   const Index in = s.in_channels, out = s.out_channels;
   const Index tiles = tiles_of_strip(numbers_weights, std::max(in, out));
@@ -302,7 +299,7 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
   std::ranges::fill(dU.values(), real{0});
 
   const Index V_plane = plane_size(most * in), M_plane = plane_size(most * out), each = planes * (V_plane + M_plane);
-  const Index together = std::clamp<Index>(numbers_together / each, 1, std::max<Index>(1, count));
+  const Index together = std::min<Index>(thread_count(), std::max<Index>(1, count));  // a strip fills a level-2 cache
   const Scratch transformed(count_of(together * each)), padded(count_of(together * (strips.size() + dz_strips.size())));
   const Index row_tiles = divide_up(in, tile_rows), blocks = column_blocks(out), tiles_of_dU = planes * blocks * row_tiles;
 

@@ -13,6 +13,18 @@
 namespace tandem {
 namespace {
 
+// Calls body.operator()<n>(first channel) for groups of n neighbouring channels: four, two or one packet, or a single channel. The loop over
+// pixels belongs into the body, between loading what is known of its channels and storing what has been found out: both stay in
+// registers. `for (int l = 0; l < n; ++l)` then is a vector instruction or four.
+template <class Body>
+void for_channels(Index channels, const Body& body) {
+  constexpr int packet = static_cast<int>(Eigen::internal::packet_traits<real>::size);
+  Index c = 0;
+  for (; c + 4 * packet <= channels; c += 4 * packet) body.template operator()<4 * packet>(c);
+  for (; c + 2 * packet <= channels; c += 2 * packet) body.template operator()<2 * packet>(c);
+  for (; c + packet <= channels; c += packet) body.template operator()<packet>(c);
+  for (; c < channels; ++c) body.template operator()<1>(c);
+}
 // x [.., channels] cut into pieces of whole pixels. With a pool a piece is two rows of an image, which make one row of y.
 class Pieces {
  public:
@@ -86,11 +98,15 @@ BatchStatistics statistics_of(const Tensor& x) {
     const real* const from = x.data() + pieces.first(i) * c;
     real* const mean = means.data() + i * c;
     const Index n = pieces.pixels(i);
-    for (Index r = 0; r < n; ++r)
-      for (Index j = 0; j < c; ++j) sum[j] += from[r * c + j];
-    for (Index j = 0; j < c; ++j) mean[j] = sum[j] / static_cast<real>(n);
-    for (Index r = 0; r < n; ++r)
-      for (Index j = 0; j < c; ++j) squares[j] += (from[r * c + j] - mean[j]) * (from[r * c + j] - mean[j]);
+    for_channels(c, [=]<int k>(Index j) {
+      real total[k] = {}, middle[k], square[k] = {};
+      for (Index at = j; at < n * c; at += c)
+        for (int l = 0; l < k; ++l) total[l] += from[at + l];
+      for (int l = 0; l < k; ++l) middle[l] = total[l] / static_cast<real>(n);
+      for (Index at = j; at < n * c; at += c)
+        for (int l = 0; l < k; ++l) square[l] += (from[at + l] - middle[l]) * (from[at + l] - middle[l]);
+      std::copy_n(total, k, sum + j), std::copy_n(middle, k, mean + j), std::copy_n(square, k, squares + j);
+    });
   });
   const auto n = static_cast<real>(x.row_count());
   Tensor mean = map(totals.first, [n](real total) { return total / n; }), squares = totals.second;
@@ -105,9 +121,13 @@ BatchStatistics statistics_of(const Tensor& x) {
 // z = a x + b for `pixels` pixels
 void affine(const real* __restrict x, Index pixels, const Tensor& a, const Tensor& b, real* __restrict z) {
   const Index c = a.size();
-  const real *const __restrict pa = a.data(), *const __restrict pb = b.data();
-  for (Index r = 0; r < pixels; ++r)
-    for (Index j = 0; j < c; ++j) z[r * c + j] = pa[j] * x[r * c + j] + pb[j];
+  for_channels(c, [=, a = a.data(), b = b.data()]<int k>(Index j) {
+    real factor[k], shift[k];
+    std::copy_n(a + j, k, factor), std::copy_n(b + j, k, shift);
+    for (Index at = j; at < pixels * c; at += c)
+#pragma GCC ivdep
+      for (int l = 0; l < k; ++l) z[at + l] = factor[l] * x[at + l] + shift[l];
+  });
 }
 
 // One normalisation that has run: what its gradients need.
@@ -142,8 +162,13 @@ class Normalised {
     if (!sums_)
       sums_.emplace(pieces_, [&, c = x_.columns(), m = mean_.data(), s = inverse_.data()](Index i, real* work, real* dbeta, real* dgamma) {
         const real *const dz = before(i, dy, work), *const v = x_.data() + pieces_.first(i) * c;
-        for (Index r = 0; r < pieces_.pixels(i); ++r)
-          for (Index j = 0; j < c; ++j) dbeta[j] += dz[r * c + j], dgamma[j] += dz[r * c + j] * ((v[r * c + j] - m[j]) * s[j]);
+        for_channels(c, [=, end = pieces_.pixels(i) * c]<int k>(Index j) {
+          real mean[k], inverse[k], sum[k] = {}, slope[k] = {};
+          std::copy_n(m + j, k, mean), std::copy_n(s + j, k, inverse);
+          for (Index at = j; at < end; at += c)
+            for (int l = 0; l < k; ++l) sum[l] += dz[at + l], slope[l] += dz[at + l] * ((v[at + l] - mean[l]) * inverse[l]);
+          std::copy_n(sum, k, dbeta + j), std::copy_n(slope, k, dgamma + j);
+        });
       });
     return *sums_;
   }
@@ -191,9 +216,14 @@ class Normalised {
     pieces_.for_each([&, c = x_.columns(), m = mean_.data(), pa = a_.data(), pu = u.data(), pw = w.data()](Index i, real* work) {
       const Index first = pieces_.first(i) * c;
       const real *const dz = before(i, dy, work), *const v = x_.data() + first;
-      real* const __restrict out = dx.data() + first;
-      for (Index r = 0; r < pieces_.pixels(i); ++r)
-        for (Index j = 0; j < c; ++j) out[r * c + j] = pa[j] * (dz[r * c + j] - pu[j] - pw[j] * (v[r * c + j] - m[j]));
+      real* const out = dx.data() + first;
+      for_channels(c, [=, end = pieces_.pixels(i) * c]<int k>(Index j) {
+        real factor[k], shift[k], slope[k], mean[k];
+        std::copy_n(pa + j, k, factor), std::copy_n(pu + j, k, shift), std::copy_n(pw + j, k, slope), std::copy_n(m + j, k, mean);
+        for (Index at = j; at < end; at += c)
+#pragma GCC ivdep
+          for (int l = 0; l < k; ++l) out[at + l] = factor[l] * (dz[at + l] - shift[l] - slope[l] * (v[at + l] - mean[l]));
+      });
     });
     return dx;
   }

@@ -37,7 +37,7 @@ TEST_CASE("a residual block adds its input to its body") {
 }
 
 TEST_CASE("batch norm: training normalises by the batch, evaluation by the running statistics") {
-  BatchNorm norm(1, real(0.1), 0);
+  BatchNorm norm(1, {}, real(0.1), 0);
   initialise(norm, 1);
   const Variable x(Tensor({2, 1}, {2, 6}));
   CHECK(same_bits(norm.forward(x, evaluation).value(), x.value()));  // running mean 0, variance 1
@@ -50,7 +50,7 @@ TEST_CASE("batch norm: training normalises by the batch, evaluation by the runni
 }
 
 TEST_CASE("batch norm: one commit of two micro-batches moves the running values to their means, weighted by rows") {
-  BatchNorm norm(1, real(0.25), 0);
+  BatchNorm norm(1, {}, real(0.25), 0);
   std::vector<real> part(static_cast<std::size_t>(norm.statistics_size())), sum(part.size());
   const auto run = [&](std::initializer_list<real> values) {
     norm.forward(Tensor({static_cast<Index>(values.size()), 1}, values), training);
