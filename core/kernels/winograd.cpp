@@ -216,6 +216,17 @@ void finish_tile(const ConvShape& s, const real* z, Index image, Index i, Index 
     }
 }
 
+// Asks for a part of the cache lines that a strip of y will be written to. Spread over the products, the memory works while the
+// multipliers do (3 % of a training step). Inlined by force, because GCC drops calls of a function that does nothing but this.
+[[gnu::always_inline]] inline void expect_output(const ConvShape& s, const Strip& strip, const Output& y, Index part, Index parts) {
+  constexpr Index line = memory_alignment / static_cast<Index>(sizeof(real));
+  const Index pixels = y.epilogue.max_pool ? 1 : 2;  // of a tile, along each axis
+  const Index height = pixels == 1 ? s.out_height() / 2 : s.out_height(), row = (pixels == 1 ? s.out_width() / 2 : s.out_width()) * s.out_channels;
+  const Index count = strip.images * std::min(strip.rows * pixels, height - strip.row * pixels) * row;
+  const real* const first = y.y + (strip.image * height + strip.row * pixels) * row;
+  for (Index at = count * part / parts / line * line; at < count * (part + 1) / parts; at += line) __builtin_prefetch(first + at, 1, 2);
+}
+
 void correlate(const ConvShape& s, const PixelRows& source, const real* U, const real* b, const Output& y) {
   const TapWindow window = tile_window(s);
   const Index in = s.in_channels, out = s.out_channels;
@@ -242,8 +253,10 @@ void correlate(const ConvShape& s, const PixelRows& source, const real* U, const
       for (Index i = 0; i < column_blocks(out); ++i) {
         const ColumnBlock block = column_block(i, out);
         const Rows rows{.a = V_row.data(), .c = (block.columns == tile_columns ? wide_row : narrow_row).data(), .count = strip.pixels};
-        for (Index p = 0; p < planes; ++p)
+        for (Index p = 0; p < planes; ++p) {
+          if (i == 0) expect_output(s, strip, y, p, planes);
           add_block(V + p * V_plane, channel.data(), in, U + (p * out + block.first) * in, zeros.data(), block, M + p * M_plane, rows);
+        }
         const real* m = M;
         for (Index n = strip.image; n < strip.image + strip.images; ++n)
           for (Index row = strip.row; row < strip.row + strip.rows; ++row)
