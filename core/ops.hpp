@@ -27,7 +27,8 @@ Variable matmul(const Variable& A, const Variable& B);                       // 
 Variable matmul_nt(const Variable& A, const Variable& B);                    // A B^T       A [m,k]  B [n,k]
 Variable matmul_tn(const Variable& A, const Variable& B);                    // A^T B       A [k,m]  B [k,n]
 Variable matmul_tt(const Variable& A, const Variable& B);                    // A^T B^T     A [k,m]  B [n,k]
-Variable linear(const Variable& x, const Variable& W, const Variable& b);    // x W^T + 1 b^T   x [n,in] W [out,in] b [out]
+// x W^T + 1 b^T      x [n,in]  W [out,in]  b [out]; the epilogue may be a relu
+Variable linear(const Variable& x, const Variable& W, const Variable& b, Epilogue epilogue = {});
 
 // --- conv2d.cpp ---------------------------------------------------------------------------------------------------------------
 struct Window {                       // a sliding window: kernel extent, step, rows and columns of padding on each side

@@ -4,10 +4,10 @@
 
 namespace tandem {
 
-Linear::Linear(Index in, Index out, Initialiser init)
-    : weight_(add_parameter("weight", {out, in}, std::move(init))), bias_(add_parameter("bias", {out}, constant_init(0))) {}
+Linear::Linear(Index in, Index out, Initialiser init, Epilogue epilogue)
+    : weight_(add_parameter("weight", {out, in}, std::move(init))), bias_(add_parameter("bias", {out}, constant_init(0))), epilogue_(epilogue) {}
 
-Variable Linear::forward(const Variable& x, const Context&) { return linear(x, weight_, bias_); }
+Variable Linear::forward(const Variable& x, const Context&) { return linear(x, weight_, bias_, epilogue_); }
 
 Conv2d::Conv2d(Index in, Index out, ConvOptions options, Initialiser init)
     : options_(options), weight_(add_parameter("weight", {options.kernel, options.kernel, in, out}, std::move(init))) {

@@ -12,11 +12,12 @@ namespace tandem {
 // x W^T + b      x [n,in] -> [n,out]
 class Linear : public Module {
  public:
-  Linear(Index in, Index out, Initialiser init = he_normal());
+  Linear(Index in, Index out, Initialiser init = he_normal(), Epilogue epilogue = {});
   Variable forward(const Variable& x, const Context& context) override;
 
  private:
   Variable weight_, bias_;
+  Epilogue epilogue_;
 };
 
 // A window of learnt weights slides over the image.      x [n,h,w,in] -> [n,h',w',out]

@@ -3,6 +3,8 @@
 namespace tandem {
 namespace {
 
+constexpr Epilogue with_relu{.relu = true};
+
 void check(std::string_view model, const Shape& image, Index least_side) {
   require(image.rank() == 3 && image[0] >= least_side && image[1] >= least_side,
           "{}: an image is {}; expected [height,width,channels] of at least {}x{} pixels", model, image, least_side, least_side);
@@ -22,7 +24,7 @@ std::shared_ptr<Sequential> mlp(const Shape& image, const std::vector<Index>& hi
   net->add_named<Flatten>("flatten");
   Index width = image.size();
   for (std::size_t i = 0; i < hidden.size(); ++i) {
-    net->add_named<Linear>(fmt::format("hidden{}", i + 1), width, hidden[i]).add_named<Relu>(fmt::format("relu{}", i + 1));
+    net->add_named<Linear>(fmt::format("hidden{}", i + 1), width, hidden[i], he_normal(), with_relu);
     width = hidden[i];
   }
   net->add_named<Linear>("head", width, classes, glorot_uniform());
@@ -42,21 +44,19 @@ std::shared_ptr<Sequential> cnn(const Shape& image, int classes) {
     }
   }
   net->add_named<Flatten>("flatten")
-      .add_named<Linear>("hidden", (image[0] / 8) * (image[1] / 8) * channels, 256)
-      .add_named<Relu>("relu")
+      .add_named<Linear>("hidden", (image[0] / 8) * (image[1] / 8) * channels, 256, he_normal(), with_relu)
       .add_named<Linear>("head", 256, classes, glorot_uniform());
   return net;
 }
 
 std::shared_ptr<Sequential> resnet(const Shape& image, int classes) {
   check("resnet", image, 16);
-  constexpr Epilogue relu{.relu = true};
   auto net = std::make_shared<Sequential>();
-  net->append("stem", conv_norm(image[2], 16, relu, {.kernel = 4, .stride = 2, .pad = 1}));
+  net->append("stem", conv_norm(image[2], 16, with_relu, {.kernel = 4, .stride = 2, .pad = 1}));
   Index channels = 16;
   for (const Index width : {32, 64, 128}) {
     auto body = std::make_shared<Sequential>();
-    body->append("first", conv_norm(width, width, relu)).append("second", conv_norm(width, width, relu));
+    body->append("first", conv_norm(width, width, with_relu)).append("second", conv_norm(width, width, with_relu));
     net->append(fmt::format("widen{}", width), conv_norm(channels, width, {.relu = true, .max_pool = true}))
         .add_named<Residual>(fmt::format("block{}", width), body);
     channels = width;

@@ -7,7 +7,7 @@
 
 namespace tandem {
 
-void Optimizer::step(double learning_rate) {
+void Optimizer::step(double learning_rate, double gradient_scale) {
   // Check everything before changing anything.
   for (const Parameter& p : parameters_) {
     require(p.variable.gradient().defined(), "optimizer: parameter '{}' has no gradient", p.name);
@@ -17,7 +17,10 @@ void Optimizer::step(double learning_rate) {
   ++steps_;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = parameters_[i];
-    update(i, p.variable.value(), p.variable.gradient(), static_cast<real>(learning_rate), p.variable.shape().rank() >= 2);
+    update(i, p.variable.value(), p.variable.gradient(),
+           {.learning_rate = static_cast<real>(learning_rate),
+            .gradient_scale = static_cast<real>(gradient_scale),
+            .decays = p.variable.shape().rank() >= 2});
   }
 }
 
@@ -34,17 +37,18 @@ Sgd::Sgd(std::vector<Parameter> parameters, Options options) : Optimizer(std::mo
   if (options.momentum != 0) velocity_ = add_state("momentum");
 }
 
-void Sgd::update(std::size_t i, Tensor& w, const Tensor& g, real rate, bool decays) {
-  const real m = options_.momentum, decay = decays ? options_.weight_decay : 0;
+void Sgd::update(std::size_t i, Tensor& w, const Tensor& g, const Rates& rates) {
+  const real m = options_.momentum, rate = rates.learning_rate, scale = rates.gradient_scale;
+  const real decay = rates.decays ? options_.weight_decay : 0;
   const bool nesterov = options_.nesterov;
   real* const velocity = velocity_.empty() ? nullptr : velocity_[i].data();
   for_blocks(w.size(), elementwise_block, [=, w = w.data(), g = g.data()](Index begin, Index end) {
     if (!velocity) {
-      for (Index j = begin; j < end; ++j) w[j] -= rate * (g[j] + decay * w[j]);
+      for (Index j = begin; j < end; ++j) w[j] -= rate * (scale * g[j] + decay * w[j]);
       return;
     }
     for (Index j = begin; j < end; ++j) {
-      const real slope = g[j] + decay * w[j];
+      const real slope = scale * g[j] + decay * w[j];
       const real v = velocity[j] = m * velocity[j] + slope;
       w[j] -= rate * (nesterov ? slope + m * v : v);
     }
@@ -54,17 +58,18 @@ void Sgd::update(std::size_t i, Tensor& w, const Tensor& g, real rate, bool deca
 Adam::Adam(std::vector<Parameter> parameters, Options options)
     : Optimizer(std::move(parameters)), options_(options), mean_(add_state("mean")), square_(add_state("square")) {}
 
-void Adam::update(std::size_t i, Tensor& w, const Tensor& g, real rate, bool decays) {
+void Adam::update(std::size_t i, Tensor& w, const Tensor& g, const Rates& rates) {
+  const real rate = rates.learning_rate, scale = rates.gradient_scale;
   const auto t = static_cast<double>(steps_);
   const real b1 = static_cast<real>(options_.beta1), b2 = static_cast<real>(options_.beta2);
   const real unbias1 = static_cast<real>(1 / (1 - std::pow(options_.beta1, t)));
   const real unbias2 = static_cast<real>(1 / (1 - std::pow(options_.beta2, t)));
-  const real epsilon = static_cast<real>(options_.epsilon), decay = decays ? options_.weight_decay : 0;
+  const real epsilon = static_cast<real>(options_.epsilon), decay = rates.decays ? options_.weight_decay : 0;
   const real added = options_.decoupled ? 0 : decay, shrink = options_.decoupled ? 1 - rate * decay : 1;
   for_blocks(w.size(), elementwise_block,
              [=, w = w.data(), g = g.data(), mean = mean_[i].data(), square = square_[i].data()](Index begin, Index end) {
     for (Index j = begin; j < end; ++j) {
-      const real slope = g[j] + added * w[j];
+      const real slope = scale * g[j] + added * w[j];
       mean[j] = b1 * mean[j] + (1 - b1) * slope;
       square[j] = b2 * square[j] + (1 - b2) * slope * slope;
       w[j] = shrink * w[j] - rate * (mean[j] * unbias1) / (std::sqrt(square[j] * unbias2) + epsilon);
@@ -82,19 +87,18 @@ std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Par
   throw UsageError(fmt::format("there is no optimizer '{}'; there are sgd, adam and adamw", name));
 }
 
-double clip_gradients(const std::vector<Parameter>& parameters, double limit) {
-  require(limit > 0, "clip: the norm's limit is {}", limit);
+double gradient_norm(const std::vector<Parameter>& parameters) {
   for (const Parameter& p : parameters) require(p.variable.gradient().defined(), "clip: parameter '{}' has no gradient", p.name);
   std::vector<Parameter> sorted = parameters;
   std::ranges::sort(sorted, {}, &Parameter::name);
   double squares = 0;
   for (const Parameter& p : sorted) squares += ordered_square_sum(p.variable.gradient());
-  const double norm = std::sqrt(squares);
-  // Into new tensors: two parameters of a sum share one gradient, which in place would be scaled twice.
-  if (norm > limit)
-    for (Parameter& p : sorted)
-      p.variable.set_gradient(map(p.variable.gradient(), [factor = static_cast<real>(limit / norm)](real g) { return factor * g; }));
-  return norm;
+  return std::sqrt(squares);
+}
+
+double clip_factor(double norm, double limit) {
+  require(limit > 0, "clip: the norm's limit is {}", limit);
+  return norm > limit ? limit / norm : 1;
 }
 
 }  // namespace tandem

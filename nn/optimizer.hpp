@@ -1,4 +1,5 @@
-// Optimisers: from gradients to new parameters. All work value by value, in place, in one pass.
+// Optimisers: from gradients to new parameters. All work value by value, in place, in one pass: what the gradients still have to be
+// multiplied by (1 / sum of weights, clipping) is done on the way.
 //
 // g is the gradient of the mean loss, w a parameter, l the learning rate of this step, d the weight decay. Weight decay acts on
 // matrices and convolution kernels only, not on biases and normalisation parameters (He et al., "Bag of Tricks", CVPR 2019, 3.1).
@@ -17,9 +18,9 @@ class Optimizer {
   explicit Optimizer(std::vector<Parameter> parameters) : parameters_(std::move(parameters)) {}
   virtual ~Optimizer() = default;
 
-  // Uses each parameter's gradient(). A parameter without one, or with one of another shape, is an error that names it; nothing
-  // is changed then.
-  void step(double learning_rate);
+  // One step with g = gradient_scale times each parameter's gradient(). A parameter without one, or with one of another shape, is an
+  // error that names it; nothing is changed then.
+  void step(double learning_rate, double gradient_scale = 1);
 
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) { steps_ = steps; }                  // of a resumed run
@@ -27,7 +28,11 @@ class Optimizer {
 
  protected:
   std::vector<Tensor> add_state(const std::string& name);                 // zeros, one per parameter
-  virtual void update(std::size_t i, Tensor& w, const Tensor& g, real learning_rate, bool decays) = 0;
+  struct Rates {
+    real learning_rate, gradient_scale;
+    bool decays;  // whether weight decay acts on this parameter
+  };
+  virtual void update(std::size_t i, Tensor& w, const Tensor& g, const Rates& rates) = 0;
 
   std::int64_t steps_ = 0;
 
@@ -45,7 +50,7 @@ class Sgd : public Optimizer {
   Sgd(std::vector<Parameter> parameters, Options options);
 
  private:
-  void update(std::size_t i, Tensor& w, const Tensor& g, real learning_rate, bool decays) override;
+  void update(std::size_t i, Tensor& w, const Tensor& g, const Rates& rates) override;
   Options options_;
   std::vector<Tensor> velocity_;  // empty without momentum
 };
@@ -59,7 +64,7 @@ class Adam : public Optimizer {
   Adam(std::vector<Parameter> parameters, Options options);
 
  private:
-  void update(std::size_t i, Tensor& w, const Tensor& g, real learning_rate, bool decays) override;
+  void update(std::size_t i, Tensor& w, const Tensor& g, const Rates& rates) override;
   Options options_;
   std::vector<Tensor> mean_, square_;
 };
@@ -67,8 +72,10 @@ class Adam : public Optimizer {
 // "sgd" (Nesterov, momentum 0.9), "adam" or "adamw". UsageError for another name.
 std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Parameter> parameters, real weight_decay);
 
-// Clipping by global norm (Pascanu et al., ICML 2013): if the norm of all gradients together exceeds `limit` > 0, scales them
-// down to it. Returns the norm before. Squares are summed in double, per parameter over fixed blocks, then in name order.
-double clip_gradients(const std::vector<Parameter>& parameters, double limit);
+// Clipping by global norm (Pascanu et al., ICML 2013): if the norm of all gradients together exceeds `limit` > 0, they are scaled
+// down to it, by passing clip_factor() on to Optimizer::step(). Squares are summed in double, per parameter over fixed blocks, then
+// in name order: the norm does not depend on the order of the parameters.
+double gradient_norm(const std::vector<Parameter>& parameters);
+double clip_factor(double norm, double limit);  // min(1, limit / norm)
 
 }  // namespace tandem

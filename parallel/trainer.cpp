@@ -102,11 +102,13 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
     statistics += size;
   }
   const ProfileScope scope("update");
-  Tensor gradients = buckets_.all();
-  scale_by(gradients, 1 / weight);
   for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].variable.set_gradient(buckets_.slot(i));
-  if (options_.clip > 0) result.gradient_norm = clip_gradients(parameters_, options_.clip);
-  optimizer_.step(learning_rate);
+  double scale = 1 / weight;
+  if (options_.clip > 0) {
+    result.gradient_norm = scale * gradient_norm(parameters_);
+    scale *= clip_factor(result.gradient_norm, options_.clip);
+  }
+  optimizer_.step(learning_rate, scale);
   for (Parameter& p : parameters_) p.variable.set_gradient({});
   return result;
 }

@@ -2,7 +2,7 @@
 //
 //   for each of my micro-batches:       forward, backward; each gradient joins its parameter's fixed tree (pairwise_sum.hpp)
 //   during the last one's backward:     a parameter's sum is complete, its bucket starts the allreduce (gradient_buckets.hpp)
-//   then:                               wait; divide once by the sum of weights; clip; update
+//   then:                               wait; update with the sum, divided once by the sum of weights and clipped on the way
 //
 // Serial training is the same code on one rank: there is no second loop that could drift apart.
 //

@@ -20,6 +20,7 @@
 #include <algorithm>
 
 #include "core/kernels/column_blocks.hpp"
+#include "core/kernels/epilogue.hpp"
 #include "core/kernels/transpose.hpp"
 #include "core/threads.hpp"
 
@@ -54,27 +55,38 @@ struct Left {
   Index m, row_step, term_step;
 };
 
-// C [m,n] = A [m,k] B [k,n]
-void multiply(const Left& A, const Right& B, real* C) {
+// What is added to every row of C, and what is done to it in the end.
+struct Finish {
+  const real* row;  // null: nothing
+  bool relu;
+};
+
+// C [m,n] = finish(A [m,k] B [k,n])
+void multiply(const Left& A, const Right& B, real* C, const Finish& finish) {
   const Index m = A.m, k = B.k, n = B.n, threads = thread_count(), blocks = column_blocks(n);
-  const Index panel = blocks >= 4 * threads ? m : panel_rows;
+  const Index panel = blocks >= 4 * threads ? m : std::min(m, panel_rows);
   const Index panels = divide_up(m, panel), pieces = blocks * panels, part = divide_up(pieces, threads);
-  const Scratch packed(count_of(threads * depth * tile_columns)), zeros(count_of(tile_columns));
-  std::ranges::fill(zeros.values(), real{0});
-  const Scratch<Index> step = equal_steps(std::min(k, depth), A.term_step), A_row = equal_steps(panel, A.row_step), C_row = equal_steps(panel, n);
+  const Index most_terms = std::min(k, depth);
+  const Scratch packed(count_of(threads * most_terms * tile_columns)), start(count_of(packed_columns(n)));
+  std::ranges::fill(start.values(), real{0});
+  if (finish.row) std::copy_n(finish.row, n, start.data());
+  const Scratch<Index> step = equal_steps(most_terms, A.term_step), A_row = equal_steps(panel, A.row_step), C_row = equal_steps(panel, n);
 
   for_blocks(pieces, part, [&](Index begin, Index end) {
-    real* const right = packed.data() + begin / part * depth * tile_columns;
+    real* const right = packed.data() + begin / part * most_terms * tile_columns;
     for (Index piece = begin; piece < end; ++piece) {
       const ColumnBlock block = column_block(piece / panels, n);
       const Index row = piece % panels * panel;
       const Rows rows{.a = A_row.data(), .c = C_row.data(), .count = std::min(panel, m - row)};
+      real* const result = C + row * n + block.first;
       for (Index term = 0; term < k; term += depth) {
         const Index terms = std::min(depth, k - term);
         B.pack(term, terms, block, right);
-        add_block(A.values + row * A.row_step + term * A.term_step, step.data(), terms, right, term == 0 ? zeros.data() : nullptr, block,
-                  C + row * n + block.first, rows);
+        add_block(A.values + row * A.row_step + term * A.term_step, step.data(), terms, right,
+                  term == 0 ? start.data() + block.first : nullptr, block, result, rows);
       }
+      if (finish.relu)
+        for (Index r = 0; r < rows.count; ++r) rectify(result + r * n, block.columns);
     }
   });
 }
@@ -82,35 +94,33 @@ void multiply(const Left& A, const Right& B, real* C) {
 // Up to so many products of two numbers, making ready for the tile takes longer than the sums themselves.
 constexpr Index few_products = 128;
 
-// The same chains number by number. The factors stand where they stand: A[i,t] at i a_row + t a_column, B likewise.
-void multiply_few(Index m, Index n, Index k, const real* A, Index a_row, Index a_column, const real* B, Index b_row, Index b_column,
-                  real* C) {
+// The same chains number by number.
+void multiply_few(const Left& A, const Right& B, real* C, const Finish& finish) {
   using namespace Eigen::internal;
-  for (Index i = 0; i < m; ++i)
-    for (Index j = 0; j < n; ++j) {
+  const Index row_step = B.transposed ? 1 : B.n, column_step = B.transposed ? B.k : 1;
+  for (Index i = 0; i < A.m; ++i)
+    for (Index j = 0; j < B.n; ++j) {
       Packet sum = pzero(Packet{});  // the tile's instruction, so that the bits are its bits; one lane of it counts
-      for (Index t = 0; t < k; ++t)
-        sum = fused_multiply_add(pset1<Packet>(A[i * a_row + t * a_column]), pset1<Packet>(B[t * b_row + j * b_column]), sum);
-      C[i * n + j] = real{0} + pfirst(sum);
+      for (Index t = 0; t < B.k; ++t)
+        sum = fused_multiply_add(pset1<Packet>(A.values[i * A.row_step + t * A.term_step]),
+                                 pset1<Packet>(B.values[t * row_step + j * column_step]), sum);
+      real& c = C[i * B.n + j];
+      c = (finish.row ? finish.row[j] : real{0}) + pfirst(sum);
+      if (finish.relu) rectify(&c, 1);
     }
 }
 
-Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const Tensor& B, bool B_transposed) {
+Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const Tensor& B, bool B_transposed, const Finish& finish = {}) {
   const bool matrices = A.rank() == 2 && B.rank() == 2;
   require(matrices && A.dim(A_transposed ? 0 : 1) == B.dim(B_transposed ? 1 : 0),
           "{}: A is {} and B is {}; two matrices with equal inner sizes are expected", name, A.shape(), B.shape());
   const Index m = A.dim(A_transposed ? 1 : 0), k = B.dim(B_transposed ? 1 : 0), n = B.dim(B_transposed ? 0 : 1);
   Tensor C({m, n});
-  if (k == 0) C.fill(0);
-  if (k == 0 || C.size() == 0) return C;
-  if (m * n * k <= few_products) {
-    multiply_few(m, n, k, A.data(), A_transposed ? 1 : k, A_transposed ? m : 1, B.data(), B_transposed ? 1 : n, B_transposed ? k : 1,
-                 C.data());
-    return C;
-  }
-
-  multiply({.values = A.data(), .m = m, .row_step = A_transposed ? 1 : k, .term_step = A_transposed ? m : 1},
-           {.values = B.data(), .k = k, .n = n, .transposed = B_transposed}, C.data());
+  if (C.size() == 0) return C;
+  const Left left{.values = A.data(), .m = m, .row_step = A_transposed ? 1 : k, .term_step = A_transposed ? m : 1};
+  const Right right{.values = B.data(), .k = k, .n = n, .transposed = B_transposed};
+  const auto run = m * n * k <= few_products ? multiply_few : multiply;
+  run(left, right, C.data(), finish);
   return C;
 }
 
@@ -120,5 +130,11 @@ Tensor matmul(const Tensor& A, const Tensor& B) { return product("matmul", A, fa
 Tensor matmul_nt(const Tensor& A, const Tensor& B) { return product("matmul_nt", A, false, B, true); }
 Tensor matmul_tn(const Tensor& A, const Tensor& B) { return product("matmul_tn", A, true, B, false); }
 Tensor matmul_tt(const Tensor& A, const Tensor& B) { return product("matmul_tt", A, true, B, true); }
+
+Tensor matmul_nt(const Tensor& A, const Tensor& B, const Tensor& b, bool relu) {
+  require(B.rank() == 2 && b.shape() == Shape{B.dim(0)}, "matmul_nt: B is {} and b is {}; expected one value for each row of B", B.shape(),
+          b.shape());
+  return product("matmul_nt", A, false, B, true, {.row = b.data(), .relu = relu});
+}
 
 }  // namespace tandem

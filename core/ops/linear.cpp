@@ -1,4 +1,6 @@
 // Matrix products and the fully connected layer.
+#include <memory>
+
 #include "core/kernels/elementwise.hpp"
 #include "core/kernels/gemm.hpp"
 #include "core/ops.hpp"
@@ -44,18 +46,24 @@ Variable matmul_tt(const Variable& a, const Variable& b) {
   }, operations(a, b, 0));
 }
 
-// y = x W^T + 1 b^T
-Variable linear(const Variable& x, const Variable& W, const Variable& b) {
+// z = x W^T + 1 b^T, y = relu(z) or z. So dx = dz W, dW = dz^T x and db = sum over rows of dz, with dz = dy where y > 0. dz is made by
+// the first of the three that asks.
+Variable linear(const Variable& x, const Variable& W, const Variable& b, Epilogue epilogue) {
   const Shape& in = x.shape();
   const Shape& weights = W.shape();
   require(in.rank() == 2 && weights.rank() == 2 && in[1] == weights[1] && b.shape() == Shape{weights[0]},
           "linear: x is {}, W is {} and b is {}; expected x [n,in], W [out,in], b [out]", in, weights, b.shape());
-  Tensor y = matmul_nt(x.value(), W.value());
-  add_row(y, b.value());
+  require(!epilogue.max_pool, "linear: the result is [{},{}], not images; there is nothing to pool", in[0], weights[0]);
+  const Tensor y = matmul_nt(x.value(), W.value(), b.value(), epilogue.relu);
+  const auto before = [y = epilogue.relu ? y : Tensor(), dz = std::make_shared<Tensor>()](const Tensor& dy) -> const Tensor& {
+    if (!y.defined()) return dy;
+    if (!dz->defined()) *dz = map(y, dy, [](real v, real d) { return v <= 0 ? 0 : d; });
+    return *dz;
+  };
   return record("linear", y, {
-      {x, [W = W.value()](const Tensor& dy) { return matmul(dy, W); }},
-      {W, [x = x.value()](const Tensor& dy) { return matmul_tn(dy, x); }},
-      {b, [](const Tensor& dy) { return sum_rows(dy); }},
+      {x, [before, W = W.value()](const Tensor& dy) { return matmul(before(dy), W); }},
+      {W, [before, x = x.value()](const Tensor& dy) { return matmul_tn(before(dy), x); }},
+      {b, [before](const Tensor& dy) { return sum_rows(before(dy)); }},
   }, operations(x, W, 1));
 }
 

@@ -2,6 +2,7 @@
 //
 // log p_k = x_k - log sum_j e^(x_j). The largest x is subtracted first: e^88 overflows a float, e^0 never does, and the result is
 // the same. The loss is computed from log p directly; log(softmax(x)) would lose small probabilities to rounding.
+#include <algorithm>
 #include <cmath>
 
 #include "core/kernels/elementwise.hpp"
@@ -10,19 +11,27 @@
 namespace tandem {
 namespace {
 
+Index rows_of_block(Index k) { return std::max<Index>(1, elementwise_block / k / 8); }
+
+// log p_k = x_k - top - log_total
+struct LogNormaliser {
+  real top, log_total;
+  LogNormaliser(const real* x, Index k) : top(*std::max_element(x, x + k)) {
+    real total = 0;
+    for (Index j = 0; j < k; ++j) total += std::exp(x[j] - top);
+    log_total = std::log(total);
+  }
+  real log_p(real x) const { return x - top - log_total; }
+};
+
 Tensor log_softmax(const Tensor& x) {
   require(x.rank() == 2 && x.dim(1) >= 1, "log_softmax: x is {}; expected [n,k] with k >= 1", x.shape());
   const Index k = x.dim(1);
   Tensor y(x.shape());
-  for_blocks(x.dim(0), std::max<Index>(1, elementwise_block / k / 8), [&](Index begin, Index end) {
+  for_blocks(x.dim(0), rows_of_block(k), [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      const real* const in = x.data() + i * k;
-      real* const out = y.data() + i * k;
-      const real top = *std::max_element(in, in + k);
-      real total = 0;
-      for (Index j = 0; j < k; ++j) total += std::exp(in[j] - top);
-      const real log_total = std::log(total);
-      for (Index j = 0; j < k; ++j) out[j] = in[j] - top - log_total;
+      const LogNormaliser row(x.data() + i * k, k);
+      for (Index j = i * k; j < (i + 1) * k; ++j) y[j] = row.log_p(x[j]);
     }
   });
   return y;
@@ -58,36 +67,37 @@ Variable log_softmax(const Variable& x) {
   }}});
 }
 
-// Row i has targets t_k = (1-s) w_label [k = label] + s w_k / K and loss -sum_k t_k log p_k, so dx_k = p_k sum_j t_j - t_k.
+// Row i has targets t_k = (1-s) w_label [k = label] + s w_k / K and loss -sum_k t_k log p_k, so dx_k = p_k sum_j t_j - t_k. One pass:
+// the loss and its gradient need the same exponentials, so the gradient is computed at once and only multiplied by dy later.
 Variable cross_entropy_sum(const Variable& logits, std::span<const std::int32_t> labels, const CrossEntropyOptions& options) {
   const Shape& shape = logits.shape();
   require(shape.rank() == 2 && shape[0] == static_cast<Index>(labels.size()), "cross_entropy: logits are {} for {} labels", shape,
           labels.size());
   const Index n = shape[0], K = shape[1];
   check_labels(labels, K, options);
-  const Tensor log_p = log_softmax(logits.value());
+  require(K >= 1, "cross_entropy: logits are {}; expected [n,k] with k >= 1", shape);
 
-  Tensor targets = Tensor::zeros(shape), losses = Tensor::zeros({n});
-  for (Index i = 0; i < n; ++i) {
-    const Index label = labels[static_cast<std::size_t>(i)];
-    if (label == options.ignored_label) continue;
-    real* const t = targets.data() + i * K;
-    if (options.smoothing > 0)
-      for (Index k = 0; k < K; ++k) t[k] = options.smoothing * weight(options, k) / static_cast<real>(K);
-    t[label] += (1 - options.smoothing) * weight(options, label);
-    for (Index k = 0; k < K; ++k)
-      if (t[k] != 0) losses[i] -= t[k] * log_p[i * K + k];  // 0 log 0 = 0
-  }
-  return record("cross_entropy", Tensor::scalar(ordered_sum(losses)), {{logits, [log_p, targets, n, K](const Tensor& dy) {
-    Tensor dx(log_p.shape());
-    const real d = dy.item();
-    for (Index i = 0; i < n; ++i) {
-      const real *const t = targets.data() + i * K, *const lp = log_p.data() + i * K;
-      real total = 0;
-      for (Index k = 0; k < K; ++k) total += t[k];
-      for (Index k = 0; k < K; ++k) dx[i * K + k] = d * (std::exp(lp[k]) * total - t[k]);
+  const real s = options.smoothing;
+  real smooth_total = 0;  // of the targets of a row, without the label's own
+  for (Index k = 0; k < K; ++k) smooth_total += s * weight(options, k) / static_cast<real>(K);
+
+  const real* const x = logits.value().data();
+  Tensor slope = Tensor::zeros(shape), losses = Tensor::zeros({n});
+  for_blocks(n, rows_of_block(K), [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const Index label = labels[static_cast<std::size_t>(i)];
+      if (label == options.ignored_label) continue;
+      const LogNormaliser row(x + i * K, K);
+      const real own = (1 - s) * weight(options, label), total = smooth_total + own;
+      for (Index k = 0; k < K; ++k) {
+        const real target = s * weight(options, k) / static_cast<real>(K) + (k == label ? own : 0), log_p = row.log_p(x[i * K + k]);
+        if (target != 0) losses[i] -= target * log_p;  // 0 log 0 = 0
+        slope[i * K + k] = std::exp(log_p) * total - target;
+      }
     }
-    return dx;
+  });
+  return record("cross_entropy", Tensor::scalar(ordered_sum(losses)), {{logits, [slope = slope](const Tensor& dy) {
+    return map(slope, [d = dy.item()](real v) { return d * v; });
   }}});
 }
 

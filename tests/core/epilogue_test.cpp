@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -86,6 +87,16 @@ TEST_CASE("epilogue: relu and pool within an operation give the bits of relu and
       const bool other_order = epilogue.max_pool && row.what.find("norm") != std::string::npos;
       CHECK(equal(fused, separate, other_order ? 100 * std::numeric_limits<real>::epsilon() : 0));
     }
+}
+
+TEST_CASE("epilogue: linear with relu gives the bits of relu after linear, and the same gradients") {
+  for (const auto& [n, in, out] : {std::array<Index, 3>{5, 7, 3}, {64, 784, 100}, {130, 600, 33}, {1, 1, 1}, {2, 0, 3}}) {
+    const Row row{"linear", [](const std::vector<Variable>& v, Epilogue e) { return linear(v[0], v[1], v[2], e); }, {{n, in}, {out, in}, {out}}};
+    const auto fused = run(row, [&](const auto& v) { return row.f(v, {.relu = true}); });
+    CHECK(same_bits(fused[0], run(row, [&](const auto& v) { return relu(row.f(v, {})); })[0]));
+    CHECK(equal(fused, run(row, [&](const auto& v) { return relu(row.f(v, {})); })));
+    CHECK_FALSE(equal(fused, run(row, [&](const auto& v) { return row.f(v, {}); })));
+  }
 }
 
 TEST_CASE("epilogue: negative control: another epilogue gives another result") {

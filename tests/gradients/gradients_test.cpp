@@ -97,6 +97,7 @@ std::vector<Row> table() {
     rows.push_back({"matmul_tn" + size, [](V v) { return matmul_tn(v[0], v[1]); }, {{k, m}, {k, n}}});
     rows.push_back({"matmul_tt" + size, [](V v) { return matmul_tt(v[0], v[1]); }, {{k, m}, {n, k}}});
     rows.push_back({"linear" + size, [](V v) { return linear(v[0], v[1], v[2]); }, {{m, k}, {n, k}, {n}}});
+    rows.push_back({"linear, relu" + size, [](V v) { return linear(v[0], v[1], v[2], {.relu = true}); }, {{m, k}, {n, k}, {n}}});
   }
 
   // Images, kernels, strides, paddings: [n,h,w,c] with W [kh,kw,c,out].
