@@ -68,13 +68,13 @@ void Adam::update(std::size_t i, Tensor& w, const Tensor& g, const Rates& rates)
   const real added = options_.decoupled ? 0 : decay, shrink = options_.decoupled ? 1 - rate * decay : 1;
   for_blocks(w.size(), elementwise_block,
              [=, w = w.data(), g = g.data(), mean = mean_[i].data(), square = square_[i].data()](Index begin, Index end) {
-    for (Index j = begin; j < end; ++j) {
-      const real slope = scale * g[j] + added * w[j];
-      mean[j] = b1 * mean[j] + (1 - b1) * slope;
-      square[j] = b2 * square[j] + (1 - b2) * slope * slope;
-      w[j] = shrink * w[j] - rate * (mean[j] * unbias1) / (std::sqrt(square[j] * unbias2) + epsilon);
-    }
-  });
+               for (Index j = begin; j < end; ++j) {
+                 const real slope = scale * g[j] + added * w[j];
+                 mean[j] = b1 * mean[j] + (1 - b1) * slope;
+                 square[j] = b2 * square[j] + (1 - b2) * slope * slope;
+                 w[j] = shrink * w[j] - rate * (mean[j] * unbias1) / (std::sqrt(square[j] * unbias2) + epsilon);
+               }
+             });
 }
 
 std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Parameter> parameters, real weight_decay) {
@@ -88,7 +88,8 @@ std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Par
 }
 
 double gradient_norm(const std::vector<Parameter>& parameters) {
-  for (const Parameter& p : parameters) require(p.variable.gradient().defined(), "clip: parameter '{}' has no gradient", p.name);
+  for (const Parameter& p : parameters)
+    require(p.variable.gradient().defined(), "clip: parameter '{}' has no gradient", p.name);
   std::vector<Parameter> sorted = parameters;
   std::ranges::sort(sorted, {}, &Parameter::name);
   double squares = 0;

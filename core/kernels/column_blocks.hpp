@@ -29,7 +29,8 @@ inline ColumnBlock column_block(Index i, Index columns) {
 }
 
 // Writes rows [first, first + rows) of the packed matrix B, which has total_rows: B[first + k, o] = M[k row_step + o column_step].
-inline void pack(const real* M, Index row_step, Index column_step, Index rows, Index columns, real* B, Index first, Index total_rows) {
+inline void pack(const real* M, Index row_step, Index column_step, Index rows, Index columns, real* B, Index first,
+                 Index total_rows) {
   for (Index i = 0; i < column_blocks(columns); ++i) {
     const ColumnBlock block = column_block(i, columns);
     real* out = B + block.first * total_rows + first * block.stored;
@@ -45,8 +46,8 @@ inline void pack(const real* M, Index row_step, Index column_step, Index rows, I
 }
 
 // add_tiles() of register_tile.hpp for one block of columns. B, start and C point at the block.
-inline void add_block(const real* A, const Index* step, Index steps, const real* B, const real* start, const ColumnBlock& block, real* C,
-                      const Rows& rows) {
+inline void add_block(const real* A, const Index* step, Index steps, const real* B, const real* start,
+                      const ColumnBlock& block, real* C, const Rows& rows) {
   const auto add = block.stored == tile_columns ? add_tiles<2> : add_tiles<1>;
   add(A, step, steps, B, start, block.columns, C, rows);
 }

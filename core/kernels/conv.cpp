@@ -19,8 +19,10 @@ void check(const char* name, const ConvShape& s) {
 
 // Not the number of images, because an image's result must not depend on its neighbours.
 bool uses_winograd(const ConvShape& s) {
-  const bool kernel_fits = s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h <= 2 && s.pad_w <= 2;
-  const bool whole_packets = s.in_channels > 0 && s.out_channels > 0 && s.in_channels % packet_size == 0 && s.out_channels % packet_size == 0;
+  const bool kernel_fits =
+      s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h <= 2 && s.pad_w <= 2;
+  const bool whole_packets =
+      s.in_channels > 0 && s.out_channels > 0 && s.in_channels % packet_size == 0 && s.out_channels % packet_size == 0;
   return kernel_fits && whole_packets;
 }
 

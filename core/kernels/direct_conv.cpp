@@ -49,7 +49,8 @@ void correlate(const TapWindow& window, Index images, const PixelRows& source, c
                const Target& target, const Output& y) {
   const bool pool = y.epilogue.max_pool;
   const Strips strips(window, images, pixels_forward, pool ? 2 : 1);
-  const Index taps = window.taps(), part = part_of_thread(strips.count()), z_size = pool ? strips.most_pixels() * columns : 0;
+  const Index taps = window.taps(), part = part_of_thread(strips.count()),
+              z_size = pool ? strips.most_pixels() * columns : 0;
   const Scratch<Index> pixel = strips.pixel_offsets(), tap = strips.tap_offsets();
   const Scratch<Index> out = pool ? equal_steps(strips.most_pixels(), columns)
                                   : strips.pixel_table(target.image_step, target.row_step, target.column_step);
@@ -132,7 +133,8 @@ void forward(const ConvShape& s, const real* x, const real* W, const real* b, co
   Scratch B(count_of(taps * packed_columns(out)));
   const Index part = part_of_thread(taps);
   for_blocks(taps, part, [&](Index k, Index end) { pack(W + k * out, out, 1, end - k, out, B.data(), k, taps); });
-  correlate(window, s.images, {x, s.height, s.width, s.in_channels}, B.data(), out, b, {y.y, window.out_height * row, row, out}, y);
+  correlate(window, s.images, {x, s.height, s.width, s.in_channels}, B.data(), out, b,
+            {y.y, window.out_height * row, row, out}, y);
 }
 
 // Pixel h of dx has met tap u in output row i = (h + pad - u) / stride, where that divides. So the pixels fall into
@@ -185,7 +187,8 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
   const Index x_size = strips.size(), row_size = dz_strips.size(), dz_size = strips.most_pixels() * packed_columns(out);
   const Index together =
       std::clamp<Index>(packed_numbers / std::max<Index>(1, x_size + row_size + dz_size), 1, std::max<Index>(1, count));
-  const Scratch x_packed(count_of(together * x_size)), dz_packed(count_of(together * dz_size)), dz(count_of(together * row_size));
+  const Scratch x_packed(count_of(together * x_size)), dz_packed(count_of(together * dz_size)),
+      dz(count_of(together * row_size));
   const Index row_tiles = divide_up(taps, tile_rows), tiles = row_tiles * column_blocks(out), part = part_of_thread(tiles);
 
   for (Index first = 0; first < count; first += together) {
@@ -203,8 +206,8 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
         for_tile_runs(begin, end, row_tiles, [&](Index column, Index first_tile, Index last_tile) {
           const ColumnBlock block = column_block(column, out);
           const Index row = first_tile * tile_rows, pixels = strips[first + i].pixels;
-          add_block(x_packed.data() + i * x_size, pixel.data(), pixels, dz_packed.data() + i * dz_size + block.first * pixels, nullptr,
-                    block, dW + block.first,
+          add_block(x_packed.data() + i * x_size, pixel.data(), pixels,
+                    dz_packed.data() + i * dz_size + block.first * pixels, nullptr, block, dW + block.first,
                     {.a = tap.data() + row, .c = dW_row.data() + row, .count = std::min(taps, last_tile * tile_rows) - row});
         });
     });

@@ -24,11 +24,12 @@ void scale_by(Tensor& values, real factor) {
 void add_row(Tensor& y, const Tensor& row) {
   const Index columns = row.size();
   require(y.columns() == columns, "add_row: {} has rows of {} values, the row has {}", y.shape(), y.columns(), columns);
-  for_blocks(y.row_count(), std::max<Index>(1, elementwise_block / std::max<Index>(columns, 1)), [&](Index begin, Index end) {
-    real* to = y.data() + begin * columns;
-    for (Index r = begin; r < end; ++r, to += columns)
-      for (Index c = 0; c < columns; ++c) to[c] += row[c];
-  });
+  for_blocks(y.row_count(), std::max<Index>(1, elementwise_block / std::max<Index>(columns, 1)),
+             [&](Index begin, Index end) {
+               real* to = y.data() + begin * columns;
+               for (Index r = begin; r < end; ++r, to += columns)
+                 for (Index c = 0; c < columns; ++c) to[c] += row[c];
+             });
 }
 
 real ordered_sum(const Tensor& x) {

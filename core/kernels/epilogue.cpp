@@ -68,7 +68,8 @@ void pool_window(const real* z, Index right, Index below, Index channels, bool r
   keep(z, right, below, channels, y, winner);
 }
 
-void pool_rows(const real* z, Index width, Index channels, Index first, Index rows, Index image, Index height, const Output& output) {
+void pool_rows(const real* z, Index width, Index channels, Index first, Index rows, Index image, Index height,
+               const Output& output) {
   for (Index i = 0; i + 1 < rows; i += 2)
     for (Index j = 0; j + 1 < width; j += 2) {
       const Index to = ((image * (height / 2) + (first + i) / 2) * (width / 2) + j / 2) * channels;

@@ -43,7 +43,8 @@ struct OutputGradient {
 // Rows of pixels of images [height,width,channels]: as they are stored, or the gradient before an epilogue.
 class PixelRows {
  public:
-  PixelRows(const real* stored, Index height, Index width, Index channels) : PixelRows(OutputGradient{stored}, height, width, channels) {}
+  PixelRows(const real* stored, Index height, Index width, Index channels)
+      : PixelRows(OutputGradient{stored}, height, width, channels) {}
   PixelRows(const OutputGradient& dy, Index height, Index width, Index channels)
       : dy_(dy), height_(height), width_(width), channels_(channels) {}
 
@@ -65,6 +66,7 @@ void pool_window(const real* z, Index right, Index below, Index channels, bool r
 
 // The whole epilogue with pool for rows [first, first + rows) of z, two rows giving one of y; `z` points at row `first`, `y` at
 // the first value of the image. `first` is even.
-void pool_rows(const real* z, Index width, Index channels, Index first, Index rows, Index image, Index height, const Output& output);
+void pool_rows(const real* z, Index width, Index channels, Index first, Index rows, Index image, Index height,
+               const Output& output);
 
 }  // namespace tandem

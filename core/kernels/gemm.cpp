@@ -45,7 +45,8 @@ struct Right {
     if (transposed)
       transpose(values + block.first * k + term, k, block.columns, terms, packed, block.stored);
     else
-      for (Index t = 0; t < terms; ++t) std::copy_n(values + (term + t) * n + block.first, block.columns, packed + t * block.stored);
+      for (Index t = 0; t < terms; ++t)
+        std::copy_n(values + (term + t) * n + block.first, block.columns, packed + t * block.stored);
   }
 };
 
@@ -70,7 +71,8 @@ void multiply(const Left& A, const Right& B, real* C, const Finish& finish) {
   const Scratch packed(count_of(threads * most_terms * tile_columns)), start(count_of(packed_columns(n)));
   std::ranges::fill(start.values(), real{0});
   if (finish.row) std::copy_n(finish.row, n, start.data());
-  const Scratch<Index> step = equal_steps(most_terms, A.term_step), A_row = equal_steps(panel, A.row_step), C_row = equal_steps(panel, n);
+  const Scratch<Index> step = equal_steps(most_terms, A.term_step), A_row = equal_steps(panel, A.row_step),
+                       C_row = equal_steps(panel, n);
 
   for_blocks(pieces, part, [&](Index begin, Index end) {
     real* const right = packed.data() + begin / part * most_terms * tile_columns;
@@ -110,7 +112,8 @@ void multiply_few(const Left& A, const Right& B, real* C, const Finish& finish) 
     }
 }
 
-Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const Tensor& B, bool B_transposed, const Finish& finish = {}) {
+Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const Tensor& B, bool B_transposed,
+               const Finish& finish = {}) {
   const bool matrices = A.rank() == 2 && B.rank() == 2;
   require(matrices && A.dim(A_transposed ? 0 : 1) == B.dim(B_transposed ? 1 : 0),
           "{}: A is {} and B is {}; two matrices with equal inner sizes are expected", name, A.shape(), B.shape());
@@ -131,10 +134,10 @@ Tensor matmul_nt(const Tensor& A, const Tensor& B) { return product("matmul_nt",
 Tensor matmul_tn(const Tensor& A, const Tensor& B) { return product("matmul_tn", A, true, B, false); }
 Tensor matmul_tt(const Tensor& A, const Tensor& B) { return product("matmul_tt", A, true, B, true); }
 
-Tensor matmul_nt(const Tensor& A, const Tensor& B, const Tensor& b, bool relu) {
-  require(B.rank() == 2 && b.shape() == Shape{B.dim(0)}, "matmul_nt: B is {} and b is {}; expected one value for each row of B", B.shape(),
-          b.shape());
-  return product("matmul_nt", A, false, B, true, {.row = b.data(), .relu = relu});
+Tensor matmul_nt_plus_row(const Tensor& A, const Tensor& B, const Tensor& b, bool relu) {
+  require(B.rank() == 2 && b.shape() == Shape{B.dim(0)},
+          "matmul_nt_plus_row: B is {} and b is {}; expected one value for each row of B", B.shape(), b.shape());
+  return product("matmul_nt_plus_row", A, false, B, true, {.row = b.data(), .relu = relu});
 }
 
 }  // namespace tandem

@@ -18,6 +18,6 @@ Tensor matmul_tn(const Tensor& A, const Tensor& B);
 Tensor matmul_tt(const Tensor& A, const Tensor& B);
 
 // A B^T + 1 b^T, then max(.,0) if `relu`: while the tiles are in the cache.      A [m,k]  B [n,k]  b [n]
-Tensor matmul_nt(const Tensor& A, const Tensor& B, const Tensor& b, bool relu);
+Tensor matmul_nt_plus_row(const Tensor& A, const Tensor& B, const Tensor& b, bool relu);
 
 }  // namespace tandem

@@ -49,8 +49,8 @@ struct Rows {
 // The formula above, tile by tile, with `packets` = 1 or 2 packets of columns, of which the first `columns` are stored. B is
 // [steps, packets * packet_size]. `start` is null to add to what C holds.
 template <int packets>
-[[gnu::noinline]] void add_tiles(const real* A, const Index* step, Index steps, const real* B, const real* start, Index columns,
-                                 real* C, const Rows& rows) {
+[[gnu::noinline]] void add_tiles(const real* A, const Index* step, Index steps, const real* B, const real* start,
+                                 Index columns, real* C, const Rows& rows) {
   using namespace Eigen::internal;
   for (Index first = 0; first < rows.count; first += tile_rows) {
     // Rows of the last tile that do not exist are computed from the last that does, and dropped.

@@ -8,7 +8,8 @@ Strips::Strips(const TapWindow& window, Index images, Index pixels, Index row_mu
   const Index image_pixels = std::max<Index>(1, window.out_height * window.out_width);
   group_ = std::max<Index>(1, pixels / image_pixels);
   const Index cuts = divide_up(image_pixels, std::max(pixels, window.out_width));
-  rows_ = std::clamp<Index>(divide_up(divide_up(window.out_height, cuts), row_multiple) * row_multiple, 1, std::max<Index>(1, window.out_height));
+  rows_ = std::clamp<Index>(divide_up(divide_up(window.out_height, cuts), row_multiple) * row_multiple, 1,
+                            std::max<Index>(1, window.out_height));
   per_group_ = divide_up(window.out_height, rows_);
   count_ = window.out_width == 0 ? 0 : divide_up(images, group_) * per_group_;
 }

@@ -99,12 +99,14 @@ void transform_input(const real* d, Index row, Index channels, real* V, Index pl
       const real* const p = d + k * channels + c;
       t[k] = input_transform({load(p), load(p + row), load(p + 2 * row), load(p + 3 * row)});
     }
-    const Four rows[4] = {input_transform({t[0].v0, t[1].v0, t[2].v0, t[3].v0}), input_transform({t[0].v1, t[1].v1, t[2].v1, t[3].v1}),
-                          input_transform({t[0].v2, t[1].v2, t[2].v2, t[3].v2}), input_transform({t[0].v3, t[1].v3, t[2].v3, t[3].v3})};
+    const Four rows[4] = {
+        input_transform({t[0].v0, t[1].v0, t[2].v0, t[3].v0}), input_transform({t[0].v1, t[1].v1, t[2].v1, t[3].v1}),
+        input_transform({t[0].v2, t[1].v2, t[2].v2, t[3].v2}), input_transform({t[0].v3, t[1].v3, t[2].v3, t[3].v3})};
 #pragma GCC unroll 4
     for (Index k = 0; k < 4; ++k) {
       real* const out = V + 4 * k * plane + c;
-      store(out, rows[k].v0), store(out + plane, rows[k].v1), store(out + 2 * plane, rows[k].v2), store(out + 3 * plane, rows[k].v3);
+      store(out, rows[k].v0), store(out + plane, rows[k].v1), store(out + 2 * plane, rows[k].v2),
+          store(out + 3 * plane, rows[k].v3);
     }
   }
 }
@@ -118,7 +120,8 @@ void transform_output(const real* M, Index plane, const real* bias, Index width,
       const real* const m = M + k * plane + o;
       t[k] = output_transform({load(m), load(m + 4 * plane), load(m + 8 * plane), load(m + 12 * plane)});
     }
-    const Two top = output_transform({t[0].v0, t[1].v0, t[2].v0, t[3].v0}), bottom = output_transform({t[0].v1, t[1].v1, t[2].v1, t[3].v1});
+    const Two top = output_transform({t[0].v0, t[1].v0, t[2].v0, t[3].v0}),
+              bottom = output_transform({t[0].v1, t[1].v1, t[2].v1, t[3].v1});
     const Packet b = load(bias + o);
     store(z + o, plus(top.v0, b)), store(z + width + o, plus(top.v1, b));
     store(z + 2 * width + o, plus(bottom.v0, b)), store(z + 3 * width + o, plus(bottom.v1, b));
@@ -128,13 +131,15 @@ void transform_output(const real* M, Index plane, const real* bias, Index width,
 // A dz A^T of one tile, of `width` channels at `dz`, whose pixels and rows are `pixel` and `row` numbers apart.
 void transform_gradient(const real* dz, Index pixel, Index row, Index width, real* out, Index plane) {
   for (Index o = 0; o < width; o += packet_size, dz += packet_size) {
-    const Four left = output_gradient({load(dz), load(dz + row)}), right = output_gradient({load(dz + pixel), load(dz + pixel + row)});
+    const Four left = output_gradient({load(dz), load(dz + row)}),
+               right = output_gradient({load(dz + pixel), load(dz + pixel + row)});
     const Four rows[4] = {output_gradient({left.v0, right.v0}), output_gradient({left.v1, right.v1}),
                           output_gradient({left.v2, right.v2}), output_gradient({left.v3, right.v3})};
 #pragma GCC unroll 4
     for (Index k = 0; k < 4; ++k) {
       real* const to = out + 4 * k * plane + o;
-      store(to, rows[k].v0), store(to + plane, rows[k].v1), store(to + 2 * plane, rows[k].v2), store(to + 3 * plane, rows[k].v3);
+      store(to, rows[k].v0), store(to + plane, rows[k].v1), store(to + 2 * plane, rows[k].v2),
+          store(to + 3 * plane, rows[k].v3);
     }
   }
 }
@@ -152,13 +157,16 @@ void transform_kernels(const G& g, Index in, Index out, real* U) {
           Four t[3];
 #pragma GCC unroll 3
           for (Index v = 0; v < 3; ++v)
-            t[v] = kernel_transform({load(g(0, v, c) + block.first + o), load(g(1, v, c) + block.first + o), load(g(2, v, c) + block.first + o)});
+            t[v] = kernel_transform({load(g(0, v, c) + block.first + o), load(g(1, v, c) + block.first + o),
+                                     load(g(2, v, c) + block.first + o)});
           const Four rows[4] = {kernel_transform({t[0].v0, t[1].v0, t[2].v0}), kernel_transform({t[0].v1, t[1].v1, t[2].v1}),
-                                kernel_transform({t[0].v2, t[1].v2, t[2].v2}), kernel_transform({t[0].v3, t[1].v3, t[2].v3})};
+                                kernel_transform({t[0].v2, t[1].v2, t[2].v2}),
+                                kernel_transform({t[0].v3, t[1].v3, t[2].v3})};
 #pragma GCC unroll 4
           for (Index k = 0; k < 4; ++k) {
             real* const u = to + 4 * k * in * out + o;
-            store(u, rows[k].v0), store(u + in * out, rows[k].v1), store(u + 2 * in * out, rows[k].v2), store(u + 3 * in * out, rows[k].v3);
+            store(u, rows[k].v0), store(u + in * out, rows[k].v1), store(u + 2 * in * out, rows[k].v2),
+                store(u + 3 * in * out, rows[k].v3);
           }
         }
       }
@@ -198,7 +206,8 @@ TapWindow tile_output_window(const ConvShape& s) {
 }
 
 // Writes the outputs of one tile at row i and column j of tiles: `z` has 2x2 pixels of block.columns numbers.
-void finish_tile(const ConvShape& s, const real* z, Index image, Index i, Index j, const ColumnBlock& block, const Output& y) {
+void finish_tile(const ConvShape& s, const real* z, Index image, Index i, Index j, const ColumnBlock& block,
+                 const Output& y) {
   const Index height = s.out_height(), width = s.out_width(), columns = block.columns;
   if (y.epilogue.max_pool) {
     if (i == height / 2 || j == width / 2) return;  // the odd row or column that the pool drops
@@ -218,13 +227,16 @@ void finish_tile(const ConvShape& s, const real* z, Index image, Index i, Index 
 
 // Asks for a part of the cache lines that a strip of y will be written to. Spread over the products, the memory works while the
 // multipliers do (3 % of a training step). Inlined by force, because GCC drops calls of a function that does nothing but this.
-[[gnu::always_inline]] inline void expect_output(const ConvShape& s, const Strip& strip, const Output& y, Index part, Index parts) {
+[[gnu::always_inline]] inline void expect_output(const ConvShape& s, const Strip& strip, const Output& y, Index part,
+                                                 Index parts) {
   constexpr Index line = memory_alignment / static_cast<Index>(sizeof(real));
   const Index pixels = y.epilogue.max_pool ? 1 : 2;  // of a tile, along each axis
-  const Index height = pixels == 1 ? s.out_height() / 2 : s.out_height(), row = (pixels == 1 ? s.out_width() / 2 : s.out_width()) * s.out_channels;
+  const Index height = pixels == 1 ? s.out_height() / 2 : s.out_height(),
+              row = (pixels == 1 ? s.out_width() / 2 : s.out_width()) * s.out_channels;
   const Index count = strip.images * std::min(strip.rows * pixels, height - strip.row * pixels) * row;
   const real* const first = y.y + (strip.image * height + strip.row * pixels) * row;
-  for (Index at = count * part / parts / line * line; at < count * (part + 1) / parts; at += line) __builtin_prefetch(first + at, 1, 2);
+  for (Index at = count * part / parts / line * line; at < count * (part + 1) / parts; at += line)
+    __builtin_prefetch(first + at, 1, 2);
 }
 
 void correlate(const ConvShape& s, const PixelRows& source, const real* U, const real* b, const Output& y) {
@@ -252,10 +264,12 @@ void correlate(const ConvShape& s, const PixelRows& source, const real* U, const
         transform_input(padded + pixel[count_of(t)], strips.row_size(), in, V + t * in, V_plane);
       for (Index i = 0; i < column_blocks(out); ++i) {
         const ColumnBlock block = column_block(i, out);
-        const Rows rows{.a = V_row.data(), .c = (block.columns == tile_columns ? wide_row : narrow_row).data(), .count = strip.pixels};
+        const Rows rows{
+            .a = V_row.data(), .c = (block.columns == tile_columns ? wide_row : narrow_row).data(), .count = strip.pixels};
         for (Index p = 0; p < planes; ++p) {
           if (i == 0) expect_output(s, strip, y, p, planes);
-          add_block(V + p * V_plane, channel.data(), in, U + (p * out + block.first) * in, zeros.data(), block, M + p * M_plane, rows);
+          add_block(V + p * V_plane, channel.data(), in, U + (p * out + block.first) * in, zeros.data(), block,
+                    M + p * M_plane, rows);
         }
         const real* m = M;
         for (Index n = strip.image; n < strip.image + strip.images; ++n)
@@ -284,8 +298,11 @@ void forward(const ConvShape& s, const real* x, const real* W, const real* b, co
 void backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, real* dx) {
   const Index in = s.in_channels, out = s.out_channels;
   const Scratch turned(count_of(9 * in * out)), U(count_of(planes * in * out));
-  for_blocks(9, 1, [&](Index tap, Index) { transpose(W + tap * in * out, out, in, out, turned.data() + (8 - tap) * in * out, in); });
-  transform_kernels([&](Index u, Index v, Index o) { return turned.data() + ((u * 3 + v) * out + o) * in; }, out, in, U.data());
+  for_blocks(9, 1, [&](Index tap, Index) {
+    transpose(W + tap * in * out, out, in, out, turned.data() + (8 - tap) * in * out, in);
+  });
+  transform_kernels([&](Index u, Index v, Index o) { return turned.data() + ((u * 3 + v) * out + o) * in; }, out, in,
+                    U.data());
   const ConvShape back{.images = s.images,
                        .height = s.out_height(),
                        .width = s.out_width(),
@@ -343,9 +360,10 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
           const ColumnBlock block = column_block(column % blocks, out);
           const real* const V = transformed.data() + k * each;
           const real* const M = V + planes * V_plane;
-          add_block(V + p * V_plane, step.data(), terms, M + p * M_plane + block.first * terms, nullptr, block,
-                    dU.data() + p * in * out + block.first,
-                    {.a = V_column.data() + row, .c = dU_row.data() + row, .count = std::min(in, last_tile * tile_rows) - row});
+          add_block(
+              V + p * V_plane, step.data(), terms, M + p * M_plane + block.first * terms, nullptr, block,
+              dU.data() + p * in * out + block.first,
+              {.a = V_column.data() + row, .c = dU_row.data() + row, .count = std::min(in, last_tile * tile_rows) - row});
         });
     });
   }
@@ -359,7 +377,8 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
         const real* const u = dU.data() + k * plane + at;
         t[k] = kernel_gradient({load(u), load(u + 4 * plane), load(u + 8 * plane), load(u + 12 * plane)});
       }
-      const Three rows[3] = {kernel_gradient({t[0].v0, t[1].v0, t[2].v0, t[3].v0}), kernel_gradient({t[0].v1, t[1].v1, t[2].v1, t[3].v1}),
+      const Three rows[3] = {kernel_gradient({t[0].v0, t[1].v0, t[2].v0, t[3].v0}),
+                             kernel_gradient({t[0].v1, t[1].v1, t[2].v1, t[3].v1}),
                              kernel_gradient({t[0].v2, t[1].v2, t[2].v2, t[3].v2})};
 #pragma GCC unroll 3
       for (Index u = 0; u < 3; ++u) {

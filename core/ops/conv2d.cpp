@@ -9,22 +9,32 @@ namespace tandem {
 namespace {
 
 ConvShape conv_shape(const Shape& x, const Shape& W, const Window& window) {
-  require(x.rank() == 4 && W.rank() == 4 && x[3] == W[2], "conv2d: x is {} and W is {}; expected x [n,h,w,c], W [kh,kw,c,out]", x, W);
+  require(x.rank() == 4 && W.rank() == 4 && x[3] == W[2],
+          "conv2d: x is {} and W is {}; expected x [n,h,w,c], W [kh,kw,c,out]", x, W);
   require(W[0] >= 1 && W[1] >= 1 && window.stride_h >= 1 && window.stride_w >= 1 && window.pad_h >= 0 && window.pad_w >= 0,
-          "conv2d: kernel {}x{}, stride {}x{}, padding {}x{}; kernel and stride must be at least 1, padding at least 0", W[0], W[1],
-          window.stride_h, window.stride_w, window.pad_h, window.pad_w);
+          "conv2d: kernel {}x{}, stride {}x{}, padding {}x{}; kernel and stride must be at least 1, padding at least 0",
+          W[0], W[1], window.stride_h, window.stride_w, window.pad_h, window.pad_w);
   require(x[1] + 2 * window.pad_h >= W[0] && x[2] + 2 * window.pad_w >= W[1],
           "conv2d: the kernel {}x{} is larger than the image {}x{} with padding {}x{}", W[0], W[1], x[1], x[2], window.pad_h,
           window.pad_w);
-  return {.images = x[0], .height = x[1], .width = x[2], .in_channels = x[3], .out_channels = W[3],
-          .kernel_h = W[0], .kernel_w = W[1], .stride_h = window.stride_h, .stride_w = window.stride_w,
-          .pad_h = window.pad_h, .pad_w = window.pad_w};
+  return {.images = x[0],
+          .height = x[1],
+          .width = x[2],
+          .in_channels = x[3],
+          .out_channels = W[3],
+          .kernel_h = W[0],
+          .kernel_w = W[1],
+          .stride_h = window.stride_h,
+          .stride_w = window.stride_w,
+          .pad_h = window.pad_h,
+          .pad_w = window.pad_w};
 }
 
 // dW and db come out of one pass over dz, made by the first that asks.
 class WeightGradients {
  public:
-  WeightGradients(const ConvShape& shape, Tensor x, Shape W, bool has_bias) : shape_(shape), x_(std::move(x)), W_(W), has_bias_(has_bias) {}
+  WeightGradients(const ConvShape& shape, Tensor x, Shape W, bool has_bias)
+      : shape_(shape), x_(std::move(x)), W_(W), has_bias_(has_bias) {}
 
   const Tensor& dW(const OutputGradient& dy) { return compute(dy), dW_; }
   const Tensor& db(const OutputGradient& dy) { return compute(dy), db_; }
@@ -50,26 +60,29 @@ class WeightGradients {
 Variable conv2d(const Variable& x, const Variable& W, const Variable& b, Window window, Epilogue epilogue) {
   const ConvShape s = conv_shape(x.shape(), W.shape(), window);
   if (b.defined())
-    require(b.shape() == Shape{s.out_channels}, "conv2d: W is {} but b is {}; expected b [{}]", W.shape(), b.shape(), s.out_channels);
+    require(b.shape() == Shape{s.out_channels}, "conv2d: W is {} but b is {}; expected b [{}]", W.shape(), b.shape(),
+            s.out_channels);
   const Index shrink = epilogue.max_pool ? 2 : 1;
-  require(s.out_height() >= shrink && s.out_width() >= shrink, "conv2d: the result for x {} and W {} is {}x{}, too small for a 2x2 pool",
-          x.shape(), W.shape(), s.out_height(), s.out_width());
+  require(s.out_height() >= shrink && s.out_width() >= shrink,
+          "conv2d: the result for x {} and W {} is {}x{}, too small for a 2x2 pool", x.shape(), W.shape(), s.out_height(),
+          s.out_width());
   Tensor y({s.images, s.out_height() / shrink, s.out_width() / shrink, s.out_channels});
   const Scratch<std::uint8_t> winner(epilogue.max_pool ? count_of(y.size()) : 0);
-  conv_forward(s, x.value().data(), W.value().data(), b.defined() ? b.value().data() : nullptr, {y.data(), epilogue, winner.data()});
+  conv_forward(s, x.value().data(), W.value().data(), b.defined() ? b.value().data() : nullptr,
+               {y.data(), epilogue, winner.data()});
 
   // What the epilogue needs of y is kept, no more: the winners for a pool, else y itself for a relu.
   const auto before = [epilogue, winner, y = epilogue.relu && !epilogue.max_pool ? y : Tensor()](const Tensor& dy) {
     return OutputGradient{dy.data(), epilogue, y.defined() ? y.data() : nullptr, winner.data()};
   };
   const auto weights = std::make_shared<WeightGradients>(s, x.value(), W.shape(), b.defined());
-  std::vector<Edge> edges{
-      {x, [s, before, W = W.value(), shape = x.shape()](const Tensor& dy) {
-         Tensor dx(shape);
-         conv_backward_data(s, before(dy), W.data(), dx.data());
-         return dx;
-       }},
-      {W, [before, weights](const Tensor& dy) { return weights->dW(before(dy)); }}};
+  std::vector<Edge> edges{{x,
+                           [s, before, W = W.value(), shape = x.shape()](const Tensor& dy) {
+                             Tensor dx(shape);
+                             conv_backward_data(s, before(dy), W.data(), dx.data());
+                             return dx;
+                           }},
+                          {W, [before, weights](const Tensor& dy) { return weights->dW(before(dy)); }}};
   if (b.defined()) edges.push_back({b, [before, weights](const Tensor& dy) { return weights->db(before(dy)); }});
   return record("conv2d", y, edges, s.operations());
 }

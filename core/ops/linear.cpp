@@ -54,7 +54,7 @@ Variable linear(const Variable& x, const Variable& W, const Variable& b, Epilogu
   require(in.rank() == 2 && weights.rank() == 2 && in[1] == weights[1] && b.shape() == Shape{weights[0]},
           "linear: x is {}, W is {} and b is {}; expected x [n,in], W [out,in], b [out]", in, weights, b.shape());
   require(!epilogue.max_pool, "linear: the result is [{},{}], not images; there is nothing to pool", in[0], weights[0]);
-  const Tensor y = matmul_nt(x.value(), W.value(), b.value(), epilogue.relu);
+  const Tensor y = matmul_nt_plus_row(x.value(), W.value(), b.value(), epilogue.relu);
   const auto before = [y = epilogue.relu ? y : Tensor(), dz = std::make_shared<Tensor>()](const Tensor& dy) -> const Tensor& {
     if (!y.defined()) return dy;
     if (!dz->defined()) *dz = map(y, dy, [](real v, real d) { return v <= 0 ? 0 : d; });

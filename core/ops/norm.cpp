@@ -77,7 +77,8 @@ struct TwoSums {
 
   // add(i, work, first part, second part) adds piece i to its two parts, which begin as zeros.
   template <class Add>
-  TwoSums(const Pieces& pieces, const Add& add) : first(Tensor::zeros({pieces.channels()})), second(Tensor::zeros({pieces.channels()})) {
+  TwoSums(const Pieces& pieces, const Add& add)
+      : first(Tensor::zeros({pieces.channels()})), second(Tensor::zeros({pieces.channels()})) {
     const Index c = pieces.channels();
     Tensor parts = Tensor::zeros({pieces.count(), 2, c});
     pieces.for_each([&](Index i, real* work) { add(i, work, parts.data() + 2 * i * c, parts.data() + (2 * i + 1) * c); });
@@ -134,7 +135,10 @@ void affine(const real* __restrict x, Index pixels, const Tensor& a, const Tenso
 class Normalised {
  public:
   Normalised(std::string_view op, const Variable& x, const Variable& gamma, const Variable& beta, Epilogue epilogue)
-      : x_(x.value()), gamma_(gamma.value()), pieces_((check(op, x, gamma, beta, epilogue), x_), epilogue), epilogue_(epilogue) {}
+      : x_(x.value()),
+        gamma_(gamma.value()),
+        pieces_((check(op, x, gamma, beta, epilogue), x_), epilogue),
+        epilogue_(epilogue) {}
 
   // y = epilogue(gamma (x - mean) / deviation + beta) = epilogue(a x + b)
   Tensor forward(const Tensor& mean, const Tensor& variance, const Tensor& beta, real epsilon) {
@@ -160,7 +164,8 @@ class Normalised {
   // dbeta = sum dz        dgamma = sum dz x^        where x^ = (x - mean) / deviation. Both by the first that asks.
   const TwoSums& sums(const Tensor& dy) {
     if (!sums_)
-      sums_.emplace(pieces_, [&, c = x_.columns(), m = mean_.data(), s = inverse_.data()](Index i, real* work, real* dbeta, real* dgamma) {
+      sums_.emplace(pieces_, [&, c = x_.columns(), m = mean_.data(), s = inverse_.data()](Index i, real* work, real* dbeta,
+                                                                                          real* dgamma) {
         const real *const dz = before(i, dy, work), *const v = x_.data() + pieces_.first(i) * c;
         for_channels(c, [=, end = pieces_.pixels(i) * c]<int k>(Index j) {
           real mean[k], inverse[k], sum[k] = {}, slope[k] = {};
@@ -190,7 +195,8 @@ class Normalised {
   static void check(std::string_view op, const Variable& x, const Variable& gamma, const Variable& beta, Epilogue epilogue) {
     const Shape expected{x.value().columns()};
     require(x.shape().rank() >= 2 && gamma.shape() == expected && beta.shape() == expected,
-            "{}: x is {}, gamma {}, beta {}; expected gamma and beta of shape {}", op, x.shape(), gamma.shape(), beta.shape(), expected);
+            "{}: x is {}, gamma {}, beta {}; expected gamma and beta of shape {}", op, x.shape(), gamma.shape(),
+            beta.shape(), expected);
     require(!epilogue.max_pool || (x.shape().rank() == 4 && x.shape()[1] >= 2 && x.shape()[2] >= 2),
             "{}: x is {}; a 2x2 pool needs images [n,h,w,c] of at least 2x2 pixels", op, x.shape());
   }
@@ -213,18 +219,21 @@ class Normalised {
 
   Tensor input_gradient(const Tensor& dy, const Tensor& u, const Tensor& w) const {
     Tensor dx(x_.shape());
-    pieces_.for_each([&, c = x_.columns(), m = mean_.data(), pa = a_.data(), pu = u.data(), pw = w.data()](Index i, real* work) {
-      const Index first = pieces_.first(i) * c;
-      const real *const dz = before(i, dy, work), *const v = x_.data() + first;
-      real* const out = dx.data() + first;
-      for_channels(c, [=, end = pieces_.pixels(i) * c]<int k>(Index j) {
-        real factor[k], shift[k], slope[k], mean[k];
-        std::copy_n(pa + j, k, factor), std::copy_n(pu + j, k, shift), std::copy_n(pw + j, k, slope), std::copy_n(m + j, k, mean);
-        for (Index at = j; at < end; at += c)
+    pieces_.for_each(
+        [&, c = x_.columns(), m = mean_.data(), pa = a_.data(), pu = u.data(), pw = w.data()](Index i, real* work) {
+          const Index first = pieces_.first(i) * c;
+          const real *const dz = before(i, dy, work), *const v = x_.data() + first;
+          real* const out = dx.data() + first;
+          for_channels(c, [=, end = pieces_.pixels(i) * c]<int k>(Index j) {
+            real factor[k], shift[k], slope[k], mean[k];
+            std::copy_n(pa + j, k, factor), std::copy_n(pu + j, k, shift), std::copy_n(pw + j, k, slope),
+                std::copy_n(m + j, k, mean);
+            for (Index at = j; at < end; at += c)
 #pragma GCC ivdep
-          for (int l = 0; l < k; ++l) out[at + l] = factor[l] * (dz[at + l] - shift[l] - slope[l] * (v[at + l] - mean[l]));
-      });
-    });
+              for (int l = 0; l < k; ++l)
+                out[at + l] = factor[l] * (dz[at + l] - shift[l] - slope[l] * (v[at + l] - mean[l]));
+          });
+        });
     return dx;
   }
 
@@ -238,30 +247,32 @@ class Normalised {
 
 }  // namespace
 
-Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon, BatchStatistics* statistics,
-                    Epilogue epilogue) {
+Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon,
+                    BatchStatistics* statistics, Epilogue epilogue) {
   const auto run = std::make_shared<Normalised>("batch_norm", x, gamma, beta, epilogue);
-  require(x.value().row_count() > 1, "batch_norm: x is {}, so each channel has {} value(s); a variance needs at least 2", x.shape(),
-          x.value().row_count());
+  require(x.value().row_count() > 1, "batch_norm: x is {}, so each channel has {} value(s); a variance needs at least 2",
+          x.shape(), x.value().row_count());
   const BatchStatistics batch = statistics_of(x.value());
   if (statistics) *statistics = batch;
-  return record("batch_norm", run->forward(batch.mean, batch.variance, beta.value(), epsilon), {
-      {x, [run](const Tensor& dy) { return run->input_gradient(dy); }},
-      {gamma, [run](const Tensor& dy) { return run->sums(dy).second; }},
-      {beta, [run](const Tensor& dy) { return run->sums(dy).first; }},
-  });
+  return record("batch_norm", run->forward(batch.mean, batch.variance, beta.value(), epsilon),
+                {
+                    {x, [run](const Tensor& dy) { return run->input_gradient(dy); }},
+                    {gamma, [run](const Tensor& dy) { return run->sums(dy).second; }},
+                    {beta, [run](const Tensor& dy) { return run->sums(dy).first; }},
+                });
 }
 
-Variable normalise(const Variable& x, const Tensor& mean, const Tensor& variance, const Variable& gamma, const Variable& beta,
-                   real epsilon, Epilogue epilogue) {
+Variable normalise(const Variable& x, const Tensor& mean, const Tensor& variance, const Variable& gamma,
+                   const Variable& beta, real epsilon, Epilogue epilogue) {
   const auto run = std::make_shared<Normalised>("normalise", x, gamma, beta, epilogue);
-  require(mean.shape() == gamma.shape() && variance.shape() == gamma.shape(), "normalise: x is {}, mean {}, variance {}; expected {}",
-          x.shape(), mean.shape(), variance.shape(), gamma.shape());
-  return record("normalise", run->forward(mean, variance, beta.value(), epsilon), {
-      {x, [run](const Tensor& dy) { return run->input_gradient_of_given(dy); }},
-      {gamma, [run](const Tensor& dy) { return run->sums(dy).second; }},
-      {beta, [run](const Tensor& dy) { return run->sums(dy).first; }},
-  });
+  require(mean.shape() == gamma.shape() && variance.shape() == gamma.shape(),
+          "normalise: x is {}, mean {}, variance {}; expected {}", x.shape(), mean.shape(), variance.shape(), gamma.shape());
+  return record("normalise", run->forward(mean, variance, beta.value(), epsilon),
+                {
+                    {x, [run](const Tensor& dy) { return run->input_gradient_of_given(dy); }},
+                    {gamma, [run](const Tensor& dy) { return run->sums(dy).second; }},
+                    {beta, [run](const Tensor& dy) { return run->sums(dy).first; }},
+                });
 }
 
 }  // namespace tandem

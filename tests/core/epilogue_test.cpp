@@ -30,10 +30,13 @@ struct Row {
 // Direct and Winograd, with and without bias, strips of rows and of images, even and odd sizes.
 std::vector<Row> table() {
   using V = const std::vector<Variable>&;
-  const auto conv = [](Window window) { return [window](V v, Epilogue e) { return conv2d(v[0], v[1], v.size() > 2 ? v[2] : Variable(), window, e); }; };
+  const auto conv = [](Window window) {
+    return [window](V v, Epilogue e) { return conv2d(v[0], v[1], v.size() > 2 ? v[2] : Variable(), window, e); };
+  };
   const auto norm = [](V v, Epilogue e) { return batch_norm(v[0], v[1], v[2], real(1e-5), nullptr, e); };
   const auto given = [](V v, Epilogue e) {
-    return normalise(v[0], Tensor::full({v[1].value().size()}, real(0.2)), Tensor::full({v[1].value().size()}, real(0.7)), v[1], v[2], real(1e-5), e);
+    return normalise(v[0], Tensor::full({v[1].value().size()}, real(0.2)), Tensor::full({v[1].value().size()}, real(0.7)),
+                     v[1], v[2], real(1e-5), e);
   };
   const Window three = Window::square(3, 1, 1);
   return {
@@ -67,7 +70,9 @@ bool equal(const std::vector<Tensor>& a, const std::vector<Tensor>& b, real tole
   return std::ranges::equal(a, b, [tolerance](const Tensor& s, const Tensor& t) {
     real largest = 0;
     for (const real v : t.values()) largest = std::max(largest, std::abs(v));
-    return s.shape() == t.shape() && std::ranges::equal(s.values(), t.values(), [&](real u, real v) { return std::abs(u - v) <= tolerance * largest; });
+    return s.shape() == t.shape() && std::ranges::equal(s.values(), t.values(), [&](real u, real v) {
+             return std::abs(u - v) <= tolerance * largest;
+           });
   });
 }
 
@@ -75,7 +80,8 @@ bool equal(const std::vector<Tensor>& a, const std::vector<Tensor>& b, real tole
 
 TEST_CASE("epilogue: relu and pool within an operation give the bits of relu and pool after it, and the same gradients") {
   for (const Row& row : table())
-    for (const Epilogue epilogue : {Epilogue{.relu = true}, Epilogue{.max_pool = true}, Epilogue{.relu = true, .max_pool = true}}) {
+    for (const Epilogue epilogue :
+         {Epilogue{.relu = true}, Epilogue{.max_pool = true}, Epilogue{.relu = true, .max_pool = true}}) {
       CAPTURE(row.what);
       CAPTURE(epilogue.relu);
       CAPTURE(epilogue.max_pool);
@@ -91,7 +97,9 @@ TEST_CASE("epilogue: relu and pool within an operation give the bits of relu and
 
 TEST_CASE("epilogue: linear with relu gives the bits of relu after linear, and the same gradients") {
   for (const auto& [n, in, out] : {std::array<Index, 3>{5, 7, 3}, {64, 784, 100}, {130, 600, 33}, {1, 1, 1}, {2, 0, 3}}) {
-    const Row row{"linear", [](const std::vector<Variable>& v, Epilogue e) { return linear(v[0], v[1], v[2], e); }, {{n, in}, {out, in}, {out}}};
+    const Row row{"linear",
+                  [](const std::vector<Variable>& v, Epilogue e) { return linear(v[0], v[1], v[2], e); },
+                  {{n, in}, {out, in}, {out}}};
     const auto fused = run(row, [&](const auto& v) { return row.f(v, {.relu = true}); });
     CHECK(same_bits(fused[0], run(row, [&](const auto& v) { return relu(row.f(v, {})); })[0]));
     CHECK(equal(fused, run(row, [&](const auto& v) { return relu(row.f(v, {})); })));
@@ -121,8 +129,9 @@ TEST_CASE("epilogue: a result of one row has nothing to pool, which is said with
   const Variable x(Tensor::zeros({1, 3, 4, 2})), W(Tensor::zeros({3, 3, 2, 2})), two(Tensor::zeros({2}));
   CHECK(error_of([&] { conv2d(x, W, {}, {}, {.max_pool = true}); }) ==
         "conv2d: the result for x [1,3,4,2] and W [3,3,2,2] is 1x2, too small for a 2x2 pool");
-  CHECK(error_of([&] { batch_norm(Tensor::zeros({4, 2}), two, two, 1, nullptr, {.max_pool = true}); }) ==
-        "batch_norm: x is [4,2]; a 2x2 pool needs images [n,h,w,c] of at least 2x2 pixels");
+  CHECK(error_of([&] {
+          batch_norm(Tensor::zeros({4, 2}), two, two, 1, nullptr, {.max_pool = true});
+        }) == "batch_norm: x is [4,2]; a 2x2 pool needs images [n,h,w,c] of at least 2x2 pixels");
 }
 
 }  // namespace tandem

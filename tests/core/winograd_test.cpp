@@ -12,8 +12,15 @@ namespace {
 constexpr Index p = packet_size;
 
 ConvShape shape(Index images, Index height, Index width, Index in, Index out, Index pad_h, Index pad_w) {
-  return {.images = images, .height = height, .width = width, .in_channels = in, .out_channels = out, .kernel_h = 3, .kernel_w = 3,
-          .pad_h = pad_h, .pad_w = pad_w};
+  return {.images = images,
+          .height = height,
+          .width = width,
+          .in_channels = in,
+          .out_channels = out,
+          .kernel_h = 3,
+          .kernel_w = 3,
+          .pad_h = pad_h,
+          .pad_w = pad_w};
 }
 
 // Every border; even and odd sizes; one packet of channels, an odd number of packets, several blocks; strips that are a part of an
@@ -65,7 +72,8 @@ TEST_CASE("winograd: on whole numbers forward and both gradients equal the plain
 TEST_CASE("winograd: negative control: one weight changed is seen in y and dx") {
   const ConvShape s = shape(2, 7, 6, p, 2 * p, 1, 1);
   const Sizes size = sizes_of(s);
-  const Values x = whole_numbers(size.x, 1), W = whole_numbers(size.W, 2), dy = whole_numbers(size.y, 3), b(count_of(2 * p), 0);
+  const Values x = whole_numbers(size.x, 1), W = whole_numbers(size.W, 2), dy = whole_numbers(size.y, 3),
+               b(count_of(2 * p), 0);
   Values changed = W;
   changed[W.size() / 2] += 1;
   const Results<double> expected = plain(s, x, W, b, dy);
@@ -79,10 +87,12 @@ TEST_CASE("winograd: errors against double are at most twice those of direct con
     MESSAGE("skipped: in double there is nothing more exact at hand");
     return;
   }
-  for (const ConvShape& s : {shape(2, 32, 32, 2 * p, 2 * p, 1, 1), shape(4, 16, 16, 4 * p, 4 * p, 1, 1), shape(8, 8, 8, 8 * p, 8 * p, 1, 1)}) {
+  for (const ConvShape& s :
+       {shape(2, 32, 32, 2 * p, 2 * p, 1, 1), shape(4, 16, 16, 4 * p, 4 * p, 1, 1), shape(8, 8, 8, 8 * p, 8 * p, 1, 1)}) {
     CAPTURE(text(s));
     const Sizes size = sizes_of(s);
-    const Values x = fractions(size.x, 1), W = fractions(size.W, 2), dy = fractions(size.y, 3), b(count_of(s.out_channels), 0);
+    const Values x = fractions(size.x, 1), W = fractions(size.W, 2), dy = fractions(size.y, 3),
+                 b(count_of(s.out_channels), 0);
     const Results<double> exact = plain(s, x, W, b, dy);
     Results<real> direct{Values(size.y), Values(size.x), Values(size.W), {}}, winograd = direct;
     direct::forward(s, x.data(), W.data(), nullptr, {direct.y.data()});
