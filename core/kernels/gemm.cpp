@@ -10,6 +10,10 @@
 // The tile wants B packed row by row; where it is given transposed it is turned around on the way: k n copies against 2 m n k
 // operations. A is read where it stands, transposed or not.
 //
+// Roofline: a block of B is used for every row of A and a number of A for every block, so a product of m rows does m/2 operations for
+// a byte of B. From some 30 rows on the multipliers are the limit (83-92 % of their peak are reached); with one or two rows packing B
+// is, and a library that reads B in place is four times as fast (README.md has the figures, and why that is left so).
+//
 // Same bits: a number of C is one chain of fused multiply-adds for each `depth` terms, chain added to chain. Tiles and threads do
 // not enter.
 //

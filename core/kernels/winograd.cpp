@@ -21,8 +21,9 @@
 //   data       dx = the same of dz, with W flipped and transposed
 //   weights    dW = G^T [ sum over tiles of V(x)^T (A dz A^T) ] G   every factor of the forward pass, transposed
 //
-// Cost: 2 * 16/36 of the operations of the definition in products, and 32, 24 and 28 additions per 16 numbers in the three
-// transforms. These are why it pays only if there are many channels: a number of V is used once for each output channel.
+// Cost: 16/36 of the operations of the definition in products; and per tile 32 additions for each input channel, 24 for each output
+// channel (for dW 32 and 12). So what is saved grows with in x out, what is paid with in + out: from 16 channels on it pays.
+// Roofline: V and M are four times as large as x and z, but they live and die in the level-2 cache; memory sees x and y alone.
 //
 // Same bits: as in direct_conv.cpp, with tiles in place of pixels.
 //
@@ -58,119 +59,108 @@ Packet plus(Packet a, Packet b) { return Eigen::internal::padd(a, b); }
 Packet minus(Packet a, Packet b) { return Eigen::internal::psub(a, b); }
 Packet half(Packet a) { return Eigen::internal::pmul(a, Eigen::internal::pset1<Packet>(real(0.5))); }
 
-// ---- The one-dimensional transforms. Each is applied to the columns of a square of packets, then to its rows.
+// ---- The one-dimensional transforms, of one packet of channels at a time.
 
-struct Four {
-  Packet v0, v1, v2, v3;
-};
-struct Three {
-  Packet v0, v1, v2;
-};
-struct Two {
-  Packet v0, v1;
+template <int n>
+struct Packets {
+  static constexpr int size = n;
+  Packet at[n];
 };
 
 // B^T d
-Four input_transform(Four d) { return {minus(d.v0, d.v2), plus(d.v1, d.v2), minus(d.v2, d.v1), minus(d.v1, d.v3)}; }
+Packets<4> input_transform(const Packets<4>& d) {
+  return {{minus(d.at[0], d.at[2]), plus(d.at[1], d.at[2]), minus(d.at[2], d.at[1]), minus(d.at[1], d.at[3])}};
+}
 // A^T m
-Two output_transform(Four m) { return {plus(plus(m.v0, m.v1), m.v2), minus(minus(m.v1, m.v2), m.v3)}; }
+Packets<2> output_transform(const Packets<4>& m) {
+  return {{plus(plus(m.at[0], m.at[1]), m.at[2]), minus(minus(m.at[1], m.at[2]), m.at[3])}};
+}
 // A y
-Four output_gradient(Two y) { return {y.v0, plus(y.v0, y.v1), minus(y.v0, y.v1), Eigen::internal::pnegate(y.v1)}; }
+Packets<4> output_gradient(const Packets<2>& y) {
+  return {{y.at[0], plus(y.at[0], y.at[1]), minus(y.at[0], y.at[1]), Eigen::internal::pnegate(y.at[1])}};
+}
 // G g
-Four kernel_transform(Three g) {
-  const Packet sides = half(plus(g.v0, g.v2)), middle = half(g.v1);
-  return {g.v0, plus(sides, middle), minus(sides, middle), g.v2};
+Packets<4> kernel_transform(const Packets<3>& g) {
+  const Packet sides = half(plus(g.at[0], g.at[2])), middle = half(g.at[1]);
+  return {{g.at[0], plus(sides, middle), minus(sides, middle), g.at[2]}};
 }
 // G^T u
-Three kernel_gradient(Four u) {
-  const Packet sum = half(plus(u.v1, u.v2)), difference = half(minus(u.v1, u.v2));
-  return {plus(u.v0, sum), difference, plus(sum, u.v3)};
+Packets<3> kernel_gradient(const Packets<4>& u) {
+  const Packet sum = half(plus(u.at[1], u.at[2])), difference = half(minus(u.at[1], u.at[2]));
+  return {{plus(u.at[0], sum), difference, plus(sum, u.at[3])}};
 }
 
-// out = T in T^T for squares of packets: in[k in_row + l in_column] for k, l < sizes of T's argument, out likewise.
-// Written out for each transform, since a tile must stay in registers.
+// Such a transform T in two dimensions, T in T^T: first of the columns of a square of n x n packets, then of the rows of what that
+// gives. `in` points at the packet in row k and column l, `out` takes it. All of it stays in registers.
+template <int m, int n, class In, class Out>
+void transform_square(Packets<m> (*T)(const Packets<n>&), const In& in, const Out& out) {
+  Packets<m> column[n];
+#pragma GCC unroll 4
+  for (int l = 0; l < n; ++l) {
+    Packets<n> from;
+#pragma GCC unroll 4
+    for (int k = 0; k < n; ++k) from.at[k] = load(in(k, l));
+    column[l] = T(from);
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < m; ++k) {
+    Packets<n> from;
+#pragma GCC unroll 4
+    for (int l = 0; l < n; ++l) from.at[l] = column[l].at[k];
+    const Packets<m> row = T(from);
+#pragma GCC unroll 4
+    for (int l = 0; l < m; ++l) out(k, l, row.at[l]);
+  }
+}
 
-// V of one tile: `d` is its top left pixel in a padded copy whose rows are `row` numbers apart.
+// ---- The two-dimensional transforms of one tile: 16 numbers stand in 16 planes.
+
+// V = B^T d B: `d` is the tile's top left pixel in a padded copy whose rows are `row` numbers apart.
 void transform_input(const real* d, Index row, Index channels, real* V, Index plane) {
-  for (Index c = 0; c < channels; c += packet_size) {
-    Four t[4];
-#pragma GCC unroll 4
-    for (Index k = 0; k < 4; ++k) {
-      const real* const p = d + k * channels + c;
-      t[k] = input_transform({load(p), load(p + row), load(p + 2 * row), load(p + 3 * row)});
-    }
-    const Four rows[4] = {
-        input_transform({t[0].v0, t[1].v0, t[2].v0, t[3].v0}), input_transform({t[0].v1, t[1].v1, t[2].v1, t[3].v1}),
-        input_transform({t[0].v2, t[1].v2, t[2].v2, t[3].v2}), input_transform({t[0].v3, t[1].v3, t[2].v3, t[3].v3})};
-#pragma GCC unroll 4
-    for (Index k = 0; k < 4; ++k) {
-      real* const out = V + 4 * k * plane + c;
-      store(out, rows[k].v0), store(out + plane, rows[k].v1), store(out + 2 * plane, rows[k].v2),
-          store(out + 3 * plane, rows[k].v3);
-    }
-  }
+  for (Index c = 0; c < channels; c += packet_size)
+    transform_square(
+        input_transform, [=](int k, int l) { return d + k * row + l * channels + c; },
+        [=](int k, int l, Packet v) { store(V + (4 * k + l) * plane + c, v); });
 }
 
-// The 2x2 outputs of one tile, one after the other in z, `width` numbers each.
+// z = A^T M A + bias: the 2x2 outputs, one after the other, `width` numbers each.
 void transform_output(const real* M, Index plane, const real* bias, Index width, real* z) {
-  for (Index o = 0; o < width; o += packet_size) {
-    Two t[4];
-#pragma GCC unroll 4
-    for (Index k = 0; k < 4; ++k) {
-      const real* const m = M + k * plane + o;
-      t[k] = output_transform({load(m), load(m + 4 * plane), load(m + 8 * plane), load(m + 12 * plane)});
-    }
-    const Two top = output_transform({t[0].v0, t[1].v0, t[2].v0, t[3].v0}),
-              bottom = output_transform({t[0].v1, t[1].v1, t[2].v1, t[3].v1});
-    const Packet b = load(bias + o);
-    store(z + o, plus(top.v0, b)), store(z + width + o, plus(top.v1, b));
-    store(z + 2 * width + o, plus(bottom.v0, b)), store(z + 3 * width + o, plus(bottom.v1, b));
-  }
+  for (Index o = 0; o < width; o += packet_size)
+    transform_square(
+        output_transform, [=](int k, int l) { return M + (4 * k + l) * plane + o; },
+        [=](int k, int l, Packet v) { store(z + (2 * k + l) * width + o, plus(v, load(bias + o))); });
 }
 
-// A dz A^T of one tile, of `width` channels at `dz`, whose pixels and rows are `pixel` and `row` numbers apart.
+// A dz A^T: `width` channels at `dz`, whose pixels and rows are `pixel` and `row` numbers apart.
 void transform_gradient(const real* dz, Index pixel, Index row, Index width, real* out, Index plane) {
-  for (Index o = 0; o < width; o += packet_size, dz += packet_size) {
-    const Four left = output_gradient({load(dz), load(dz + row)}),
-               right = output_gradient({load(dz + pixel), load(dz + pixel + row)});
-    const Four rows[4] = {output_gradient({left.v0, right.v0}), output_gradient({left.v1, right.v1}),
-                          output_gradient({left.v2, right.v2}), output_gradient({left.v3, right.v3})};
-#pragma GCC unroll 4
-    for (Index k = 0; k < 4; ++k) {
-      real* const to = out + 4 * k * plane + o;
-      store(to, rows[k].v0), store(to + plane, rows[k].v1), store(to + 2 * plane, rows[k].v2),
-          store(to + 3 * plane, rows[k].v3);
-    }
-  }
+  for (Index o = 0; o < width; o += packet_size)
+    transform_square(
+        output_gradient, [=](int k, int l) { return dz + k * row + l * pixel + o; },
+        [=](int k, int l, Packet v) { store(out + (4 * k + l) * plane + o, v); });
 }
 
-// U = G g G^T of all kernels, packed: plane k begins at k in out, its rows are the input channels.
-// g(u,v,c) points at the weights of tap (u,v) from input channel c to all output channels.
-template <class G>
-void transform_kernels(const G& g, Index in, Index out, real* U) {
+// U = G g G^T of all kernels, packed (column_blocks.hpp), one matrix [in,out] per plane. tap(u,v) points at the matrix [in,out] of
+// weights of tap (u,v).
+template <class Tap>
+void transform_kernels(const Tap& tap, Index in, Index out, real* U) {
   for_blocks(in, part_of_thread(in), [&](Index begin, Index end) {
     for (Index c = begin; c < end; ++c)
       for (Index i = 0; i < column_blocks(out); ++i) {
         const ColumnBlock block = column_block(i, out);
-        real* const to = U + block.first * in + c * block.stored;
-        for (Index o = 0; o < block.stored; o += packet_size) {
-          Four t[3];
-#pragma GCC unroll 3
-          for (Index v = 0; v < 3; ++v)
-            t[v] = kernel_transform({load(g(0, v, c) + block.first + o), load(g(1, v, c) + block.first + o),
-                                     load(g(2, v, c) + block.first + o)});
-          const Four rows[4] = {kernel_transform({t[0].v0, t[1].v0, t[2].v0}), kernel_transform({t[0].v1, t[1].v1, t[2].v1}),
-                                kernel_transform({t[0].v2, t[1].v2, t[2].v2}),
-                                kernel_transform({t[0].v3, t[1].v3, t[2].v3})};
-#pragma GCC unroll 4
-          for (Index k = 0; k < 4; ++k) {
-            real* const u = to + 4 * k * in * out + o;
-            store(u, rows[k].v0), store(u + in * out, rows[k].v1), store(u + 2 * in * out, rows[k].v2),
-                store(u + 3 * in * out, rows[k].v3);
-          }
-        }
+        for (Index o = 0; o < block.stored; o += packet_size)
+          transform_square(
+              kernel_transform, [&](int u, int v) { return tap(u, v) + c * out + block.first + o; },
+              [&](int k, int l, Packet w) { store(U + ((4 * k + l) * out + block.first) * in + c * block.stored + o, w); });
       }
   });
+}
+
+// dW = G^T dU G, of numbers [begin, end) of matrices [in,out].
+void transform_back(const real* dU, Index plane, Index begin, Index end, real* dW) {
+  for (Index at = begin; at < end; at += packet_size)
+    transform_square(
+        kernel_gradient, [=](int k, int l) { return dU + (4 * k + l) * plane + at; },
+        [=](int u, int v, Packet w) { store(dW + (3 * u + v) * plane + at, w); });
 }
 
 // ---- Cutting the work
@@ -289,7 +279,7 @@ void correlate(const ConvShape& s, const PixelRows& source, const real* U, const
 void forward(const ConvShape& s, const real* x, const real* W, const real* b, const Output& y) {
   const Index in = s.in_channels, out = s.out_channels;
   const Scratch U(count_of(planes * in * out));
-  transform_kernels([=](Index u, Index v, Index c) { return W + ((u * 3 + v) * in + c) * out; }, in, out, U.data());
+  transform_kernels([=](int u, int v) { return W + (3 * u + v) * in * out; }, in, out, U.data());
   correlate(s, {x, s.height, s.width, in}, U.data(), b, y);
 }
 
@@ -301,8 +291,7 @@ void backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, 
   for_blocks(9, 1, [&](Index tap, Index) {
     transpose(W + tap * in * out, out, in, out, turned.data() + (8 - tap) * in * out, in);
   });
-  transform_kernels([&](Index u, Index v, Index o) { return turned.data() + ((u * 3 + v) * out + o) * in; }, out, in,
-                    U.data());
+  transform_kernels([&](int u, int v) { return turned.data() + (3 * u + v) * in * out; }, out, in, U.data());
   const ConvShape back{.images = s.images,
                        .height = s.out_height(),
                        .width = s.out_width(),
@@ -368,25 +357,8 @@ void backward_weights(const ConvShape& s, const real* x, const OutputGradient& d
     });
   }
 
-  for_blocks(in, part_of_thread(in), [&](Index begin, Index end) {
-    const Index plane = in * out;
-    for (Index at = begin * out; at < end * out; at += packet_size) {
-      Three t[4];
-#pragma GCC unroll 4
-      for (Index k = 0; k < 4; ++k) {
-        const real* const u = dU.data() + k * plane + at;
-        t[k] = kernel_gradient({load(u), load(u + 4 * plane), load(u + 8 * plane), load(u + 12 * plane)});
-      }
-      const Three rows[3] = {kernel_gradient({t[0].v0, t[1].v0, t[2].v0, t[3].v0}),
-                             kernel_gradient({t[0].v1, t[1].v1, t[2].v1, t[3].v1}),
-                             kernel_gradient({t[0].v2, t[1].v2, t[2].v2, t[3].v2})};
-#pragma GCC unroll 3
-      for (Index u = 0; u < 3; ++u) {
-        real* const to = dW + 3 * u * plane + at;
-        store(to, rows[u].v0), store(to + plane, rows[u].v1), store(to + 2 * plane, rows[u].v2);
-      }
-    }
-  });
+  for_blocks(in, part_of_thread(in),
+             [&](Index begin, Index end) { transform_back(dU.data(), in * out, begin * out, end * out, dW); });
   if (db) bias.write(db);
 }
 

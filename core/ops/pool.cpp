@@ -1,4 +1,7 @@
 // Pooling: one value for each window of pixels, channel by channel.
+//
+// One comparison or addition for 4 bytes read: memory is the limit. So the largest value's place is kept in a byte, not in an index
+// of eight, and a 2x2 pool after a convolution or normalisation had better be its epilogue (kernels/epilogue.hpp).
 #include <limits>
 #include <memory>
 
