@@ -15,23 +15,6 @@ void add_to(Tensor& total, const Tensor& part) {
   });
 }
 
-void scale_by(Tensor& values, real factor) {
-  for_blocks(values.size(), elementwise_block, [=, v = values.data()](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) v[i] *= factor;
-  });
-}
-
-void add_row(Tensor& y, const Tensor& row) {
-  const Index columns = row.size();
-  require(y.columns() == columns, "add_row: {} has rows of {} values, the row has {}", y.shape(), y.columns(), columns);
-  for_blocks(y.row_count(), std::max<Index>(1, elementwise_block / std::max<Index>(columns, 1)),
-             [&](Index begin, Index end) {
-               real* to = y.data() + begin * columns;
-               for (Index r = begin; r < end; ++r, to += columns)
-                 for (Index c = 0; c < columns; ++c) to[c] += row[c];
-             });
-}
-
 real ordered_sum(const Tensor& x) {
   // Sixteen running sums per block: one widest vector of them, the same sixteen on every machine.
   constexpr Index lanes = 16, block = 4096;
@@ -64,9 +47,16 @@ double ordered_square_sum(const Tensor& x) {
 }
 
 Tensor sum_rows(const Tensor& x) {
-  const Index columns = x.columns();
-  const real* const values = x.data();
-  return sum_columns(x.row_count(), columns, [=](Index r, Index c) { return values[r * columns + c]; });
+  const Index columns = x.columns(), blocks = std::max<Index>(divide_up(x.row_count(), reduction_rows), 1);
+  Tensor partial = Tensor::zeros({blocks, columns});
+  for_blocks(x.row_count(), reduction_rows, [&, values = x.data()](Index begin, Index end) {
+    real* const sum = partial.data() + begin / reduction_rows * columns;
+    for (Index r = begin; r < end; ++r)
+      for (Index c = 0; c < columns; ++c) sum[c] += values[r * columns + c];
+  });
+  for (Index b = 1; b < blocks; ++b)
+    for (Index c = 0; c < columns; ++c) partial[c] += partial[b * columns + c];
+  return partial.rows(0, 1).reshape({columns});
 }
 
 }  // namespace tandem

@@ -33,26 +33,11 @@ Tensor map(const Tensor& x, const Tensor& z, const F& f) {
 
 Tensor add(const Tensor& a, const Tensor& b);
 void add_to(Tensor& total, const Tensor& part);  // total += part
-void scale_by(Tensor& values, real factor);      // values *= factor
-void add_row(Tensor& y, const Tensor& row);      // every row of y [n,c] += row [c]
 
 real ordered_sum(const Tensor& x);           // all values
 double ordered_square_sum(const Tensor& x);  // sum of squares in double, over blocks of 4096
 
-// out[c] = sum over rows r of f(r, c), with `columns` columns: per block of `reduction_rows` rows, then over blocks in order.
-template <class F>
-Tensor sum_columns(Index rows, Index columns, const F& f) {
-  const Index blocks = std::max<Index>((rows + reduction_rows - 1) / reduction_rows, 1);
-  Tensor partial = Tensor::zeros({blocks, columns});
-  for_blocks(rows, reduction_rows, [&](Index begin, Index end) {
-    real* const sum = partial.data() + begin / reduction_rows * columns;
-    for (Index r = begin; r < end; ++r)
-      for (Index c = 0; c < columns; ++c) sum[c] += f(r, c);
-  });
-  for (Index b = 1; b < blocks; ++b)
-    for (Index c = 0; c < columns; ++c) partial[c] += partial[b * columns + c];
-  return partial.rows(0, 1).reshape({columns});
-}
+// Sum of all rows: per block of `reduction_rows` rows, then over blocks in order.
 Tensor sum_rows(const Tensor& x);  // [n,c] -> [c]
 
 }  // namespace tandem

@@ -64,8 +64,8 @@ void rectify(real* values, Index count);
 // One window of the pool: its four pixels stand at z, z + right, z + below, z + below + right, with `channels` numbers each.
 void pool_window(const real* z, Index right, Index below, Index channels, bool relu, real* y, std::uint8_t* winner);
 
-// The whole epilogue with pool for rows [first, first + rows) of z, two rows giving one of y; `z` points at row `first`, `y` at
-// the first value of the image. `first` is even.
+// The whole epilogue with pool for rows [first, first + rows) of an image of z, to which `z` points; two rows give one of y. `first` is
+// even; `output` is the whole batch.
 void pool_rows(const real* z, Index width, Index channels, Index first, Index rows, Index image, Index height,
                const Output& output);
 

@@ -14,6 +14,16 @@ double operations(const Variable& A, const Variable& B, int summed) {
          static_cast<double>(std::max<Index>(A.shape()[summed], 1));
 }
 
+// dz = dy where y > 0, made by the first that asks.
+struct CutGradient {
+  Tensor y, dz = {};
+
+  const Tensor& before(const Tensor& dy) {
+    if (!dz.defined()) dz = map(y, dy, [](real v, real d) { return v <= 0 ? 0 : d; });
+    return dz;
+  }
+};
+
 }  // namespace
 
 // The rule behind all four: for C = A B,  dA = dC B^T  and  dB = A^T dC.  Where a factor is transposed, so is its gradient.
@@ -46,8 +56,7 @@ Variable matmul_tt(const Variable& a, const Variable& b) {
   }, operations(a, b, 0));
 }
 
-// z = x W^T + 1 b^T, y = relu(z) or z. So dx = dz W, dW = dz^T x and db = sum over rows of dz, with dz = dy where y > 0. dz is made by
-// the first of the three that asks.
+// z = x W^T + 1 b^T, y = z or relu(z). So dx = dz W, dW = dz^T x and db = sum over rows of dz.
 Variable linear(const Variable& x, const Variable& W, const Variable& b, Epilogue epilogue) {
   const Shape& in = x.shape();
   const Shape& weights = W.shape();
@@ -55,11 +64,8 @@ Variable linear(const Variable& x, const Variable& W, const Variable& b, Epilogu
           "linear: x is {}, W is {} and b is {}; expected x [n,in], W [out,in], b [out]", in, weights, b.shape());
   require(!epilogue.max_pool, "linear: the result is [{},{}], not images; there is nothing to pool", in[0], weights[0]);
   const Tensor y = matmul_nt_plus_row(x.value(), W.value(), b.value(), epilogue.relu);
-  const auto before = [y = epilogue.relu ? y : Tensor(), dz = std::make_shared<Tensor>()](const Tensor& dy) -> const Tensor& {
-    if (!y.defined()) return dy;
-    if (!dz->defined()) *dz = map(y, dy, [](real v, real d) { return v <= 0 ? 0 : d; });
-    return *dz;
-  };
+  const auto cut = epilogue.relu ? std::make_shared<CutGradient>(CutGradient{.y = y}) : nullptr;
+  const auto before = [cut](const Tensor& dy) -> const Tensor& { return cut ? cut->before(dy) : dy; };
   return record("linear", y, {
       {x, [before, W = W.value()](const Tensor& dy) { return matmul(before(dy), W); }},
       {W, [before, x = x.value()](const Tensor& dy) { return matmul_tn(before(dy), x); }},

@@ -108,7 +108,7 @@ TrainingReport make_report(const TrainingResult& result, const LabelledData& dat
                 {"training / validation / test images",
                  fmt::format("{} / {} / {}", data.split.train.size(), data.split.validation.size(), data.split.test.size())},
                 {"model", fmt::format("{}, {} parameters", s.model, parameter_count(*c.model))},
-                {"optimizer", fmt::format("{}, {} schedule, learning rate up to {}", s.optimizer, s.schedule, s.learning_rate)},
+                {"optimizer", fmt::format("{}, {} schedule, learning rate up to {}", s.optimizer, s.schedule, peak_learning_rate(s))},
                 {"batch", fmt::format("{} images in {} micro-batches", s.batch, s.micro_batches)},
                 {"label smoothing", fmt::format("{}; it raises the training loss, the validation loss is without", s.smoothing)},
                 {"allreduce", result.allreduce},

@@ -66,14 +66,15 @@ std::vector<RankRow> gather_rows(const RankRow& mine, const Communicator& world)
 }  // namespace
 
 Schedule learning_rates(const TrainingSettings& s, std::int64_t steps) {
-  if (s.schedule == "one-cycle") return one_cycle({.peak = s.learning_rate, .steps = steps});
+  const double peak = peak_learning_rate(s);
+  if (s.schedule == "one-cycle") return one_cycle({.peak = peak, .steps = steps});
   Schedule schedule;
   if (s.schedule == "cosine")
-    schedule = cosine({.from = s.learning_rate, .steps = steps});
+    schedule = cosine({.from = peak, .steps = steps});
   else if (s.schedule == "step")
-    schedule = step_decay({.rate = s.learning_rate, .every = (steps + 2) / 3});
+    schedule = step_decay({.rate = peak, .every = (steps + 2) / 3});
   else if (s.schedule == "constant")
-    schedule = constant(s.learning_rate);
+    schedule = constant(peak);
   else
     throw UsageError(fmt::format("there is no schedule '{}'; there are one-cycle, cosine, step and constant", s.schedule));
   return s.warm_up > 0 ? warm_up(s.warm_up, std::move(schedule)) : schedule;
