@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <type_traits>
 
 #include "core/kernels/elementwise.hpp"
 #include "core/ops.hpp"
@@ -25,6 +26,12 @@ void for_channels(Index channels, const Body& body) {
   for (; c + packet <= channels; c += packet) body.template operator()<packet>(c);
   for (; c < channels; ++c) body.template operator()<1>(c);
 }
+// body(std::true_type) or body(std::false_type): what is known before a loop is not asked in it.
+template <class Body>
+void with_constant(bool value, const Body& body) {
+  value ? body(std::true_type{}) : body(std::false_type{});
+}
+
 // x [.., channels] cut into pieces of whole pixels. With a pool a piece is two rows of an image, which make one row of y.
 class Pieces {
  public:
@@ -166,13 +173,19 @@ class Normalised {
     if (!sums_)
       sums_.emplace(pieces_, [&, c = x_.columns(), m = mean_.data(), s = inverse_.data()](Index i, real* work, real* dbeta,
                                                                                           real* dgamma) {
-        const real *const dz = before(i, dy, work), *const v = x_.data() + pieces_.first(i) * c;
-        for_channels(c, [=, end = pieces_.pixels(i) * c]<int k>(Index j) {
-          real mean[k], inverse[k], sum[k] = {}, slope[k] = {};
-          std::copy_n(m + j, k, mean), std::copy_n(s + j, k, inverse);
-          for (Index at = j; at < end; at += c)
-            for (int l = 0; l < k; ++l) sum[l] += dz[at + l], slope[l] += dz[at + l] * ((v[at + l] - mean[l]) * inverse[l]);
-          std::copy_n(sum, k, dbeta + j), std::copy_n(slope, k, dgamma + j);
+        const real *const dz = before_pool(i, dy, work), *const v = x_.data() + pieces_.first(i) * c;
+        with_constant(relu_is_last(), [&](auto cuts) {
+          for_channels(c, [=, a = a_.data(), b = b_.data(), end = pieces_.pixels(i) * c]<int k>(Index j) {
+            real factor[k], shift[k], mean[k], inverse[k], sum[k] = {}, slope[k] = {};
+            std::copy_n(a + j, k, factor), std::copy_n(b + j, k, shift), std::copy_n(m + j, k, mean),
+                std::copy_n(s + j, k, inverse);
+            for (Index at = j; at < end; at += c)
+              for (int l = 0; l < k; ++l) {
+                const real x = v[at + l], g = dz[at + l], d = decltype(cuts)::value && factor[l] * x + shift[l] <= 0 ? 0 : g;
+                sum[l] += d, slope[l] += d * ((x - mean[l]) * inverse[l]);
+              }
+            std::copy_n(sum, k, dbeta + j), std::copy_n(slope, k, dgamma + j);
+          });
         });
       });
     return *sums_;
@@ -201,39 +214,39 @@ class Normalised {
             "{}: x is {}; a 2x2 pool needs images [n,h,w,c] of at least 2x2 pixels", op, x.shape());
   }
 
-  // dz of piece i: in place where there is no epilogue, else written to `work`. What a relu cut is found by computing z again,
-  // because x is read anyway and y would have to be fetched.
-  const real* before(Index i, const Tensor& dy, real* work) const {
-    const Index first = pieces_.first(i) * x_.columns(), pixels = pieces_.pixels(i);
-    if (epilogue_.max_pool) {
-      pieces_.spread(i, {.dy = dy.data(), .epilogue = epilogue_, .winner = winner_->data()}, work);
-    } else if (epilogue_.relu) {
-      affine(x_.data() + first, pixels, a_, b_, work);
-      const real* const __restrict d = dy.data() + first;
-      for (Index k = 0; k < pixels * x_.columns(); ++k) work[k] = work[k] <= 0 ? 0 : d[k];
-    } else {
-      return dy.data() + first;
-    }
+  // The gradient of piece i before a pool: written to `work`; in place where there is no pool.
+  const real* before_pool(Index i, const Tensor& dy, real* work) const {
+    if (!epilogue_.max_pool) return dy.data() + pieces_.first(i) * x_.columns();
+    pieces_.spread(i, {.dy = dy.data(), .epilogue = epilogue_, .winner = winner_->data()}, work);
     return work;
   }
 
+  // Whether a relu without pool has still to be undone. What it cut is found by computing z again, because x is read anyway and y
+  // would have to be fetched. (The loops read the gradient before they know whether they need it: a load that may not happen would
+  // keep the compiler from making vector loops of them.)
+  bool relu_is_last() const { return epilogue_.relu && !epilogue_.max_pool; }
+
   Tensor input_gradient(const Tensor& dy, const Tensor& u, const Tensor& w) const {
     Tensor dx(x_.shape());
-    pieces_.for_each(
-        [&, c = x_.columns(), m = mean_.data(), pa = a_.data(), pu = u.data(), pw = w.data()](Index i, real* work) {
-          const Index first = pieces_.first(i) * c;
-          const real *const dz = before(i, dy, work), *const v = x_.data() + first;
-          real* const out = dx.data() + first;
-          for_channels(c, [=, end = pieces_.pixels(i) * c]<int k>(Index j) {
-            real factor[k], shift[k], slope[k], mean[k];
-            std::copy_n(pa + j, k, factor), std::copy_n(pu + j, k, shift), std::copy_n(pw + j, k, slope),
-                std::copy_n(m + j, k, mean);
-            for (Index at = j; at < end; at += c)
+    pieces_.for_each([&, c = x_.columns(), m = mean_.data(), pa = a_.data(), pu = u.data(), pw = w.data()](Index i,
+                                                                                                           real* work) {
+      const Index first = pieces_.first(i) * c;
+      const real *const dz = before_pool(i, dy, work), *const v = x_.data() + first;
+      real* const out = dx.data() + first;
+      with_constant(relu_is_last(), [&](auto cuts) {
+        for_channels(c, [=, pb = b_.data(), end = pieces_.pixels(i) * c]<int k>(Index j) {
+          real factor[k], shift[k], mean[k], offset[k], slope[k];
+          std::copy_n(pa + j, k, factor), std::copy_n(pb + j, k, shift), std::copy_n(m + j, k, mean);
+          std::copy_n(pu + j, k, offset), std::copy_n(pw + j, k, slope);
+          for (Index at = j; at < end; at += c)
 #pragma GCC ivdep
-              for (int l = 0; l < k; ++l)
-                out[at + l] = factor[l] * (dz[at + l] - shift[l] - slope[l] * (v[at + l] - mean[l]));
-          });
+            for (int l = 0; l < k; ++l) {
+              const real x = v[at + l], g = dz[at + l], d = decltype(cuts)::value && factor[l] * x + shift[l] <= 0 ? 0 : g;
+              out[at + l] = factor[l] * (d - offset[l] - slope[l] * (x - mean[l]));
+            }
         });
+      });
+    });
     return dx;
   }
 
