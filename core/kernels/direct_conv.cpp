@@ -95,21 +95,6 @@ TapWindow forward_window(const ConvShape& s) {
           .out_width = s.out_width()};
 }
 
-// The pixels of y themselves, cut into strips as forward_window() is.
-TapWindow output_window(const ConvShape& s) {
-  return {.height = s.out_height(),
-          .width = s.out_width(),
-          .channels = s.out_channels,
-          .first_h = 0,
-          .first_w = 0,
-          .stride_h = 1,
-          .stride_w = 1,
-          .taps_h = 1,
-          .taps_w = 1,
-          .out_height = s.out_height(),
-          .out_width = s.out_width()};
-}
-
 // One axis of one phase of backward-data (see there).
 struct Phase {
   Index pixel, pixels;  // pixels h = pixel + q stride of dx, q < pixels
@@ -176,7 +161,7 @@ void backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, 
 
 // All threads together pack some strips of x and dz; then each adds all of these to its own tiles of dW, strip after strip.
 void backward_weights(const ConvShape& s, const real* x, const OutputGradient& dy, real* dW, real* db) {
-  const TapWindow window = forward_window(s), dz_window = output_window(s);
+  const TapWindow window = forward_window(s), dz_window = squares(s.out_height(), s.out_width(), s.out_channels, 1);
   const Strips strips(window, s.images, pixels_weights), dz_strips(dz_window, s.images, pixels_weights);  // cut alike
   const PixelRows x_rows(x, s.height, s.width, s.in_channels), dz_rows(dy, s.out_height(), s.out_width(), s.out_channels);
   const Index taps = window.taps(), out = s.out_channels, count = strips.count();

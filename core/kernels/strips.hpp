@@ -31,6 +31,21 @@ struct TapWindow {
   Index taps() const { return taps_h * taps_w * channels; }
 };
 
+// Squares of side x side pixels, side by side over an image [height,width,channels]; the last may reach beyond its edge.
+inline TapWindow squares(Index height, Index width, Index channels, Index side) {
+  return {.height = height,
+          .width = width,
+          .channels = channels,
+          .first_h = 0,
+          .first_w = 0,
+          .stride_h = side,
+          .stride_w = side,
+          .taps_h = side,
+          .taps_w = side,
+          .out_height = divide_up(height, side),
+          .out_width = divide_up(width, side)};
+}
+
 struct Strip {
   Index image, images;  // the first one, and how many
   Index row, rows;      // of the output

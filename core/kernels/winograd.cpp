@@ -180,21 +180,6 @@ TapWindow tile_window(const ConvShape& s) {
           .out_width = divide_up(s.out_width(), 2)};
 }
 
-// The outputs of these tiles, cut into strips alike.
-TapWindow tile_output_window(const ConvShape& s) {
-  return {.height = s.out_height(),
-          .width = s.out_width(),
-          .channels = s.out_channels,
-          .first_h = 0,
-          .first_w = 0,
-          .stride_h = 2,
-          .stride_w = 2,
-          .taps_h = 2,
-          .taps_w = 2,
-          .out_height = divide_up(s.out_height(), 2),
-          .out_width = divide_up(s.out_width(), 2)};
-}
-
 // Writes the outputs of one tile at row i and column j of tiles: `z` has 2x2 pixels of block.columns numbers.
 void finish_tile(const ConvShape& s, const real* z, Index image, Index i, Index j, const ColumnBlock& block,
                  const Output& y) {
@@ -308,7 +293,8 @@ void backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, 
 void backward_weights(const ConvShape& s, const real* x, const OutputGradient& dy, real* dW, real* db) {
   const Index in = s.in_channels, out = s.out_channels;
   const Index tiles = tiles_of_strip(numbers_weights, std::max(in, out));
-  const Strips strips(tile_window(s), s.images, tiles), dz_strips(tile_output_window(s), s.images, tiles);
+  const Strips strips(tile_window(s), s.images, tiles),
+      dz_strips(squares(s.out_height(), s.out_width(), out, 2), s.images, tiles);
   const PixelRows x_rows(x, s.height, s.width, in), dz_rows(dy, s.out_height(), s.out_width(), out);
   const Index count = strips.count(), most = strips.most_pixels();
   const Scratch<Index> pixel = strips.pixel_offsets(), dz_pixel = dz_strips.pixel_offsets();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/kernels/register_tile.hpp"
 #include "core/threads.hpp"
 #include "tests/core/convolutions.hpp"
 
@@ -90,6 +91,13 @@ const ConvShape medium{.images = 5,
                        .stride_w = 1,
                        .pad_h = 1,
                        .pad_w = 1};
+
+// The same, done by Winograd's algorithm.
+ConvShape medium_winograd() {
+  ConvShape s = medium;
+  s.in_channels = 2 * packet_size, s.out_channels = 3 * packet_size;
+  return s;
+}
 
 }  // namespace
 
@@ -175,17 +183,18 @@ TEST_CASE("convolution: negative control: one weight changed, or one border more
 
 TEST_CASE("convolution: the same bits on 1, 2 and 3 threads") {
   const int before = thread_count();
-  for (ConvShape s : {medium, ConvShape{.images = 37,
-                              .height = 4,
-                              .width = 4,
-                              .in_channels = 70,
-                              .out_channels = 33,
-                              .kernel_h = 3,
-                              .kernel_w = 3,
-                              .stride_h = 2,
-                              .stride_w = 2,
-                              .pad_h = 1,
-                              .pad_w = 1}}) {
+  for (ConvShape s : {medium, medium_winograd(),
+                      ConvShape{.images = 37,
+                      .height = 4,
+                      .width = 4,
+                      .in_channels = 70,
+                      .out_channels = 33,
+                      .kernel_h = 3,
+                      .kernel_w = 3,
+                      .stride_h = 2,
+                      .stride_w = 2,
+                      .pad_h = 1,
+                      .pad_w = 1}}) {
     CAPTURE(text(s));
     const Sizes size = sizes_of(s);
     const Values x = fractions(size.x, 1), W = fractions(size.W, 2), dy = fractions(size.y, 3);
@@ -203,21 +212,24 @@ TEST_CASE("convolution: the same bits on 1, 2 and 3 threads") {
 }
 
 TEST_CASE("convolution: an image has the same bits alone and in any batch") {
-  const Sizes size = sizes_of(medium);
-  const Values x = fractions(size.x, 1), W = fractions(size.W, 2), dy = fractions(size.y, 3);
-  const Results<real> all = computed(medium, x, W, {}, dy);
-  ConvShape single = medium;
-  single.images = 1;
-  const auto image = [](const Values& values, Index n) {
-    const auto step = static_cast<Index>(values.size()) / medium.images;
-    return Values(values.begin() + n * step, values.begin() + (n + 1) * step);
-  };
-  for (Index n = 0; n < medium.images; ++n) {
-    const Results<real> alone = computed(single, image(x, n), W, {}, image(dy, n));
-    CHECK(alone.y == image(all.y, n));
-    CHECK(alone.dx == image(all.dx, n));
+  for (const ConvShape& s : {medium, medium_winograd()}) {
+    CAPTURE(text(s));
+    const Sizes size = sizes_of(s);
+    const Values x = fractions(size.x, 1), W = fractions(size.W, 2), dy = fractions(size.y, 3);
+    const Results<real> all = computed(s, x, W, {}, dy);
+    ConvShape single = s;
+    single.images = 1;
+    const auto image = [&](const Values& values, Index n) {
+      const auto step = static_cast<Index>(values.size()) / s.images;
+      return Values(values.begin() + n * step, values.begin() + (n + 1) * step);
+    };
+    for (Index n = 0; n < s.images; ++n) {
+      const Results<real> alone = computed(single, image(x, n), W, {}, image(dy, n));
+      CHECK(alone.y == image(all.y, n));
+      CHECK(alone.dx == image(all.dx, n));
+    }
+    CHECK(image(all.y, 0) != image(all.y, 1));
   }
-  CHECK(image(all.y, 0) != image(all.y, 1));
 }
 
 TEST_CASE("convolution: negative control: these sums round, so another order of the images gives other bits of dW") {

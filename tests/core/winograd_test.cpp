@@ -3,7 +3,6 @@
 
 #include "core/kernels/direct_conv.hpp"
 #include "core/kernels/register_tile.hpp"
-#include "core/threads.hpp"
 #include "tests/core/convolutions.hpp"
 
 namespace tandem {
@@ -106,35 +105,6 @@ TEST_CASE("winograd: errors against double are at most twice those of direct con
     CHECK(error(winograd.dx, exact.dx) <= 2 * error(direct.dx, exact.dx));
     CHECK(error(winograd.dW, exact.dW) <= 2 * error(direct.dW, exact.dW));
     CHECK(winograd.y != direct.y);  // they are two ways
-  }
-}
-
-TEST_CASE("winograd: the same bits on 1, 2 and 3 threads, and for an image alone or in any batch") {
-  const int before = thread_count();
-  const ConvShape s = shape(5, 19, 22, 2 * p, 3 * p, 1, 1);
-  const Sizes size = sizes_of(s);
-  const Values x = fractions(size.x, 1), W = fractions(size.W, 2), dy = fractions(size.y, 3);
-  set_thread_count(1);
-  const Results<real> one = computed(s, x, W, {}, dy);
-  for (const int threads : {2, 3}) {
-    set_thread_count(threads);
-    const Results<real> more = computed(s, x, W, {}, dy);
-    CHECK(more.y == one.y);
-    CHECK(more.dx == one.dx);
-    CHECK(more.dW == one.dW);
-  }
-  set_thread_count(before);
-
-  ConvShape single = s;
-  single.images = 1;
-  const auto image = [&](const Values& values, Index n) {
-    const auto step = static_cast<Index>(values.size()) / s.images;
-    return Values(values.begin() + n * step, values.begin() + (n + 1) * step);
-  };
-  for (Index n = 0; n < s.images; ++n) {
-    const Results<real> alone = computed(single, image(x, n), W, {}, image(dy, n));
-    CHECK(alone.y == image(one.y, n));
-    CHECK(alone.dx == image(one.dx, n));
   }
 }
 
