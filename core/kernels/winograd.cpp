@@ -45,8 +45,8 @@ namespace {
 constexpr Index planes = 16;  // one matrix for each number of a 4x4 tile
 
 // Numbers of V that a strip may have. For y 128 KiB of floats: V, M, U and the image stay in a level-2 cache. For dW more, since
-// each strip costs one more trip through dU.
-constexpr Index numbers_forward = Index{1} << 15, numbers_weights = Index{1} << 17;
+// each strip costs one more trip through dU; but not more than so many tiles, because the rounding errors of a sum grow with its length.
+constexpr Index numbers_forward = Index{1} << 15, numbers_weights = Index{1} << 17, most_tiles_weights = 128;
 
 // Between two planes: one cache line more than the matrix, so that the 16 numbers of a tile fall into different sets of the cache.
 Index plane_size(Index numbers) { return numbers + memory_alignment / static_cast<Index>(sizeof(real)); }
@@ -292,7 +292,7 @@ void backward_data(const ConvShape& s, const OutputGradient& dy, const real* W, 
 // Each thread transforms a strip of x and dz; then each adds all of these to its own tiles of dU, strip after strip.
 void backward_weights(const ConvShape& s, const real* x, const OutputGradient& dy, real* dW, real* db) {
   const Index in = s.in_channels, out = s.out_channels;
-  const Index tiles = tiles_of_strip(numbers_weights, std::max(in, out));
+  const Index tiles = std::min(most_tiles_weights, tiles_of_strip(numbers_weights, std::max(in, out)));
   const Strips strips(tile_window(s), s.images, tiles),
       dz_strips(squares(s.out_height(), s.out_width(), out, 2), s.images, tiles);
   const PixelRows x_rows(x, s.height, s.width, in), dz_rows(dy, s.out_height(), s.out_width(), out);

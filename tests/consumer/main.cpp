@@ -18,6 +18,6 @@ int main() {
   Sequential net;
   net.add<Linear>(3, 4);
   fmt::print("{} parameters\n", parameter_count(net));
-  fmt::print("a peak of {}\n", TrainingSettings().learning_rate);
+  fmt::print("a peak of {}\n", peak_learning_rate(TrainingSettings()));
   fmt::print("{}\n", allreduce_algorithm("ring") == AllreduceAlgorithm::ring);
 }
