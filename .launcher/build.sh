@@ -101,7 +101,7 @@ do_bench() {
   ranks=$(benchmarks | awk -v name="$name" '$1 == name {print $2}')
   [[ -n $ranks ]] || misuse "no benchmark '$name'; there are: $(benchmarks | cut -d' ' -f1 | paste -sd' ')"
   if [[ $name == peers ]]; then
-    do_build train_step
+    [[ " $* " == *" --help "* || " $* " == *" -h "* ]] || do_build train_step
     exec python3 "$root/benchmarks/peers/peers.py" "$@"
   fi
   if [[ ${1:-} == -n ]]; then ranks=${2:-}; shift; shift || true; fi

@@ -1,7 +1,8 @@
 // Threads that do not change results.
 //
-// Work is cut into blocks whose size depends on the work alone, never on the number of threads; a thread takes whole blocks.
-// Whatever is summed inside a block is therefore summed in one order on 1, 2 or 64 threads, and the bits are the same.
+// Whatever is summed together is summed in one order, which depends on the work alone: within a block, and blocks one after the other.
+// Where a block holds sums, its size must not depend on the number of threads; where values do not meet, pieces may be dealt as suits
+// the threads (part_of_thread). So the bits are the same on 1, 2 or 64 threads.
 #pragma once
 
 #ifdef _OPENMP

@@ -35,7 +35,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--data", o.data.path, "folder of class folders of JPEG or PNG tiles, or of MNIST's IDX files; else made-up landscapes");
   app.add_option("--tiles", o.data.synthetic, "how many landscapes to make up")->capture_default_str()->check(CLI::Range(100, 1000000));
   app.add_flag("--skip-bad", o.data.skip_bad, "leave out files that are no images of the right size, and say which");
-  app.add_flag("--cache,!--no-cache", o.data.cache, "keep decoded images in a file for the next run");
+  app.add_flag("--cache,!--no-cache", o.data.cache, "keep decoded images in a file for the next run (on unless --no-cache)");
   add_options(app, o.settings);
   app.add_option("--allreduce", o.allreduce, "auto, window, doubling or ring (the ring keeps the bits on two ranks only)")->capture_default_str();
   app.add_option("--bucket-bytes", o.run.buckets.bucket_bytes, "gradients that are summed at a time")->capture_default_str();
@@ -127,11 +127,13 @@ void train_and_tell(const Options& o, const Communicator& world, const std::stri
     if (!o.picture.empty()) write_file(o.picture, svg(confusion_map(result.test.confusion, data.tiles.classes)));
     if (!o.report.empty()) write_file(o.report, training_report_page(make_report(result, data, command)));
     if (o.memory) fmt::print("\n{}", memory_table(result.memory));
-    if (!o.profile.empty()) {
+    if (!o.profile.empty() && result.profiled_steps == 0) {
+      fmt::print("\nno step was left to run, so there is no profile\n");
+    } else if (!o.profile.empty()) {
       fmt::print("\n{}", profile_table(profile, result.profiled_steps, measure_machine()));
       write_file(o.profile, profile_picture(profile, result.profiled_steps, command));
     }
-    for (const std::string& path : {o.run.checkpoint, o.json, o.picture, o.report, o.profile})
+    for (const std::string& path : {o.run.checkpoint, o.json, o.picture, o.report, result.profiled_steps ? o.profile : std::string()})
       if (!path.empty()) fmt::print("wrote {}\n", path);
   });
 }

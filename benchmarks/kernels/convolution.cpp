@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "benchmarks/kernels/kernels.hpp"
-#include "core/kernels/conv.hpp"
+#include "core/kernels/direct_conv.hpp"
 #ifdef TANDEM_BENCH_ONEDNN
 #include <oneapi/dnnl/dnnl.hpp>
 #endif
@@ -47,17 +47,21 @@ ConvShape layer(Index images, Index size, Index in, Index out, Index kernel, Ind
           .pad_w = pad};
 }
 
-std::function<void()> ours(const ConvShape& s, Direction direction) {
+// As the library does it, or by the direct algorithm where the library would use Winograd's.
+std::function<void()> ours(const ConvShape& s, Direction direction, bool direct = false) {
+  const auto forward = direct ? direct::forward : conv_forward;
+  const auto backward_data = direct ? direct::backward_data : conv_backward_data;
+  const auto backward_weights = direct ? direct::backward_weights : conv_backward_weights;
   Tensor x = random_tensor({s.images, s.height, s.width, s.in_channels});
   Tensor W = random_tensor({s.kernel_h, s.kernel_w, s.in_channels, s.out_channels});
   Tensor y = random_tensor({s.images, s.out_height(), s.out_width(), s.out_channels});
   switch (direction) {
     case Direction::forward:
-      return [=]() mutable { conv_forward(s, x.data(), W.data(), nullptr, {y.data()}); };
+      return [=]() mutable { forward(s, x.data(), W.data(), nullptr, {y.data()}); };
     case Direction::backward_data:
-      return [=]() mutable { conv_backward_data(s, {y.data()}, W.data(), x.data()); };
+      return [=]() mutable { backward_data(s, {y.data()}, W.data(), x.data()); };
     case Direction::backward_weights:
-      return [=]() mutable { conv_backward_weights(s, x.data(), {y.data()}, W.data(), nullptr); };
+      return [=]() mutable { backward_weights(s, x.data(), {y.data()}, W.data(), nullptr); };
   }
   return {};
 }
@@ -151,6 +155,11 @@ void add_convolutions() {
                     .bytes = bytes_of(s.images * s.height * s.width * s.in_channels + taps * s.out_channels + y),
                     .prepare = [s, direction] { return ours(s, direction); }};
       add_kernel(kernel);
+      if (uses_winograd(s)) {
+        kernel.who = "direct";
+        kernel.prepare = [s, direction] { return ours(s, direction, true); };
+        add_kernel(kernel);
+      }
 #ifdef TANDEM_BENCH_ONEDNN
       kernel.who = "oneDNN";
       kernel.prepare = [s, direction] { return faster_onednn(s, direction); };

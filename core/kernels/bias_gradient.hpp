@@ -3,6 +3,8 @@
 // Pixels are added in order within a strip, then strips in order: the same bits on any number of threads.
 #pragma once
 
+#include <algorithm>
+
 #include "core/memory.hpp"
 
 namespace tandem {

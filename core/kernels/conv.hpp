@@ -1,6 +1,6 @@
 // Two-dimensional convolution, without autograd: the three loops that take nearly all the time of a convolutional network.
 //
-//   conv.cpp          chooses, by the shape of the layer alone
+//   conv.cpp          chooses, by the shape of the layer and the width of a packet alone
 //   direct_conv.cpp   any kernel, stride and border: the sums of the definition
 //   winograd.cpp      3x3 kernels of stride 1: fewer multiplications for the same sums
 //

@@ -2,8 +2,8 @@
 // has 36; conv.hpp has the formulas, winograd.cpp the algorithm.
 //
 // Rounding: the transforms add and subtract up to four numbers before and after the products, so that errors against exact
-// arithmetic are of the size of direct convolution's (tests/core/winograd_test.cpp measures: below twice). A value that is not
-// finite spreads over the 2x2 pixels of its tile.
+// arithmetic are of the size of direct convolution's (tests/core/winograd_test.cpp measures: below twice). An
+// infinity may become NaN, because a transform may subtract it from itself.
 #pragma once
 
 #include "core/kernels/conv.hpp"

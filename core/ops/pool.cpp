@@ -2,7 +2,7 @@
 //
 // One comparison or addition for 4 bytes read: memory is the limit. So the largest value's place is kept in a byte, not in an index
 // of eight, and a 2x2 pool after a convolution or normalisation had better be its epilogue (kernels/epilogue.hpp).
-#include <limits>
+#include <algorithm>
 #include <memory>
 
 #include "core/ops.hpp"
@@ -54,10 +54,13 @@ struct PoolShape {
 // One pixel of a window, all its channels. `__restrict` says that the arrays do not overlap; else the compiler must assume that a
 // byte may be written anywhere, and makes no vector loop of it.
 
-// Keeps the larger of v and the best so far, and who it was. NaN wins and is not beaten, so that it shows.
+constexpr std::uint8_t nobody_yet = 255;
+
+// Keeps the larger of v and the best so far, and who it was: the first pixel of a window in any case, also if it is minus infinity. NaN
+// wins and is not beaten, so that it shows.
 void keep_larger(const real* __restrict v, std::uint8_t place, Index channels, real* __restrict best, std::uint8_t* __restrict winner) {
   for (Index c = 0; c < channels; ++c) {
-    const bool larger = v[c] > best[c] || v[c] != v[c];
+    const bool larger = v[c] > best[c] || v[c] != v[c] || winner[c] == nobody_yet;
     best[c] = larger ? v[c] : best[c];
     winner[c] = larger ? place : winner[c];
   }
@@ -74,13 +77,13 @@ void add_where_won(const real* __restrict dy, const std::uint8_t* __restrict win
 // The winner's place in its window is kept in one byte a value; dy goes to the winner.
 Variable max_pool(const Variable& x, const Window& window) {
   const PoolShape s("max_pool", x.shape(), window);
-  require(window.height * window.width <= 256, "max_pool: a window of {}x{} pixels; at most 256 in all", window.height, window.width);
+  require(window.height * window.width <= nobody_yet, "max_pool: a window of {}x{} pixels; at most 255 in all", window.height, window.width);
   const Index in_image = s.height * s.width * s.channels, out_image = s.out_height * s.out_width * s.channels;
   Tensor y(s.output());
   const Scratch<std::uint8_t> winner(static_cast<std::size_t>(y.size()));
   for_blocks(s.images, 1, [&, in = x.value().data(), out = y.data(), win = winner.data()](Index n, Index) {
-    std::fill_n(out + n * out_image, out_image, -std::numeric_limits<real>::infinity());
-    std::fill_n(win + n * out_image, out_image, std::uint8_t{0});
+    std::fill_n(out + n * out_image, out_image, real{0});
+    std::fill_n(win + n * out_image, out_image, nobody_yet);
     s.for_windows(n, [&](Index to, Index from, Index place) {
       keep_larger(in + from, static_cast<std::uint8_t>(place), s.channels, out + to, win + to);
     });

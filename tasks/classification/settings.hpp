@@ -53,7 +53,7 @@ inline void add_options(CLI::App& app, TrainingSettings& s) {
   app.add_option("--weight-decay", s.weight_decay, "pull of weights towards 0")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--smoothing", s.smoothing, "label smoothing")->capture_default_str()->check(CLI::Range(0.0, 1.0));
   app.add_option("--clip", s.clip, "largest norm of the whole gradient; 0: any")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_flag("--augment,!--no-augment", s.augment, "show flipped, turned, shifted, brighter and darker views");
+  app.add_flag("--augment,!--no-augment", s.augment, "show flipped, turned, shifted, brighter and darker views (on unless --no-augment)");
   app.add_option("--shift", s.shift, "augmentation: up to so many pixels")->capture_default_str()->check(CLI::Range(0, 1024));
   app.add_option("--brightness", s.brightness, "augmentation: factor 1 +- this")->capture_default_str()->check(CLI::Range(0.0, 0.99));
   app.add_option("--seed", s.seed, "of the start, the split, the order and the augmentation")->capture_default_str();

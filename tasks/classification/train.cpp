@@ -127,6 +127,9 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
   Loader loader(training, sampler, {.first_step = optimizer->steps(), .steps = (last_epoch - first_epoch) * per_epoch,
                                     .micro_batches = settings.micro_batches, .mine = trainer.my_micro_batches()});
 
+  // The first steps fill the memory pool and make connections: what profile and memory report begins after them, if there are more.
+  const std::int64_t warm_up = std::min<std::int64_t>(2, (last_epoch - first_epoch) * per_epoch - 1);
+
   Times times;
   const Clock whole;
   for (std::int64_t epoch = first_epoch; epoch < last_epoch; ++epoch) {
@@ -135,10 +138,10 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
     {
       ProgressBar bar(fmt::format("epoch {:2d}/{}", epoch + 1, settings.epochs), per_epoch, world.rank() == 0);
       for (std::int64_t i = 0; i < per_epoch; ++i) {
-        const bool settled = epoch > first_epoch || i >= 2;
-        const Profiling profiling(settled ? run.profile : nullptr);
-        result.profiled_steps += settled;
-        if (epoch == first_epoch && i == 2) {
+        const std::int64_t done = (epoch - first_epoch) * per_epoch + i;
+        const Profiling profiling(done >= warm_up ? run.profile : nullptr);
+        result.profiled_steps += done >= warm_up;
+        if (done == warm_up) {
           result.memory = memory_between_steps(model, *optimizer, trainer);
           reset_memory_peak();
         }
@@ -154,7 +157,7 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
         bar.update(i + 1, fmt::format("loss {:.3f}", step.loss / step.weight));
       }
     }
-    if (epoch == first_epoch) note_peak(result.memory);
+    if (epoch - first_epoch == warm_up / per_epoch) note_peak(result.memory);
     const double seconds = clock.seconds();
     times.training += seconds;
 

@@ -6,7 +6,7 @@
 
 namespace tandem {
 
-// Bytes of one rank. Blocks are counted as the pool hands them out, up to a fifth more than was asked for.
+// Bytes of one rank. Blocks are counted as the pool hands them out, up to a quarter more than was asked for.
 struct StepMemory {
   std::size_t parameters = 0, optimizer = 0, gradients = 0;  // values alone, kept from step to step
   std::size_t between_steps = 0;  // all that lives between two steps: these three, data that wait, statistics

@@ -1,4 +1,4 @@
-// An epilogue is a shorter way to the same bits.
+// An epilogue is a shorter way to the same values: bit for bit, but for the sums of a normalisation before a pool.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -181,6 +181,13 @@ TEST_CASE("max_pool: among equals the first one gets the gradient") {
   CHECK(same_bits(x.gradient(), Tensor({1, 2, 2, 1}, {7, 0, 0, 0})));
 }
 
+TEST_CASE("max_pool: a window of nothing but minus infinity gives its gradient to its first pixel, not to the padding") {
+  const Variable x(Tensor::full({1, 2, 2, 1}, -std::numeric_limits<real>::infinity()), true);
+  const Variable y = max_pool(x, Window::square(2, 2, 1));  // the first window sees one pixel, at its last place
+  backward(y, Tensor({1, 2, 2, 1}, {1, 2, 3, 4}));
+  CHECK(std::ranges::equal(x.gradient().values(), std::vector<real>{1, 2, 3, 4}));
+}
+
 TEST_CASE("global_average_pool: the mean of each channel") {
   const Variable y = global_average_pool(counting({2, 2, 2, 2}));
   CHECK(same_bits(y.value(), Tensor({2, 2}, {3, 4, 11, 12})));
@@ -194,7 +201,7 @@ TEST_CASE("pooling: refusals name x and the window") {
   CHECK(error_of([&] { max_pool(x, Window::square(2, 0)); }) == "max_pool: window 2x2 with stride 0x0");
   CHECK(error_of([&] {
           max_pool(Tensor({1, 20, 20, 1}), Window::square(17));
-        }) == "max_pool: a window of 17x17 pixels; at most 256 in all");
+        }) == "max_pool: a window of 17x17 pixels; at most 255 in all");
   CHECK(error_of([&] {
           global_average_pool(Tensor({2, 0, 4, 3}));
         }) == "global_average_pool: x is [2,0,4,3]; expected [n,h,w,c] with pixels");
