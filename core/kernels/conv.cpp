@@ -17,13 +17,13 @@ void check(const char* name, const ConvShape& s) {
 
 }  // namespace
 
-// Not the number of images, because an image's result must not depend on its neighbours.
+// With fewer channels the transforms cost more than the products save: with 8, which AVX2 could do, direct convolution is up to 1.3
+// times as fast. The number of images does not enter, because an image's result must not depend on its neighbours.
 bool uses_winograd(const ConvShape& s) {
   const bool kernel_fits =
       s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h <= 2 && s.pad_w <= 2;
-  const bool whole_packets =
-      s.in_channels > 0 && s.out_channels > 0 && s.in_channels % packet_size == 0 && s.out_channels % packet_size == 0;
-  return kernel_fits && whole_packets;
+  const auto channels_fit = [](Index channels) { return channels >= 16 && channels % packet_size == 0; };
+  return kernel_fits && channels_fit(s.in_channels) && channels_fit(s.out_channels);
 }
 
 void conv_forward(const ConvShape& s, const real* x, const real* W, const real* b, const Output& y) {

@@ -2,7 +2,7 @@
 //
 //   conv.cpp          chooses, by the shape of the layer and the width of a packet alone
 //   direct_conv.cpp   any kernel, stride and border: the sums of the definition
-//   winograd.cpp      3x3 kernels of stride 1: fewer multiplications for the same sums
+//   winograd.cpp      3x3 kernels of stride 1, 16 channels and more: fewer multiplications for the same sums
 //
 // Cost of each by the definition: 2 images out_height out_width kernel_h kernel_w in_channels out_channels operations.
 //

@@ -9,7 +9,7 @@ namespace {
 // no vector loops of these.
 
 void pass_positive(const real* __restrict dy, const real* __restrict y, Index count, real* __restrict dz) {
-  for (Index i = 0; i < count; ++i) dz[i] = y[i] <= 0 ? 0 : dy[i];
+  for (Index i = 0; i < count; ++i) dz[i] = passed(y[i], dy[i]);
 }
 
 void pass_to_winner(const real* __restrict dy, const std::uint8_t* __restrict winner, std::uint8_t place, Index count,
@@ -60,7 +60,7 @@ void PixelRows::read_pooled(Index image, Index h, Index w, Index pixels, real* o
 }
 
 void rectify(real* values, Index count) {
-  for (Index i = 0; i < count; ++i) values[i] = values[i] <= 0 ? 0 : values[i];
+  for (Index i = 0; i < count; ++i) values[i] = rectified(values[i]);
 }
 
 void pool_window(const real* z, Index right, Index below, Index channels, bool relu, real* y, std::uint8_t* winner) {

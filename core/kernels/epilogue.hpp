@@ -18,6 +18,10 @@
 
 namespace tandem {
 
+// max(v, 0), and the gradient before it, from the gradient after it and either side's value.
+inline real rectified(real v) { return v <= 0 ? 0 : v; }
+inline real passed(real v, real dy) { return v <= 0 ? 0 : dy; }
+
 struct Epilogue {
   bool relu = false;
   bool max_pool = false;  // over windows of 2x2 pixels, after the relu; an odd last row or column is dropped

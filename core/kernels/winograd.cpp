@@ -37,6 +37,7 @@
 #include "core/kernels/column_blocks.hpp"
 #include "core/kernels/strips.hpp"
 #include "core/kernels/transpose.hpp"
+#include "core/kernels/winograd_transforms.hpp"
 #include "core/threads.hpp"
 
 namespace tandem::winograd {
@@ -52,66 +53,6 @@ constexpr Index numbers_forward = Index{1} << 15, numbers_weights = Index{1} << 
 Index plane_size(Index numbers) { return numbers + memory_alignment / static_cast<Index>(sizeof(real)); }
 
 Index tiles_of_strip(Index numbers, Index channels) { return std::max<Index>(tile_rows, numbers / (planes * channels)); }
-
-Packet load(const real* p) { return Eigen::internal::ploadu<Packet>(p); }
-void store(real* p, Packet v) { Eigen::internal::pstoreu(p, v); }
-Packet plus(Packet a, Packet b) { return Eigen::internal::padd(a, b); }
-Packet minus(Packet a, Packet b) { return Eigen::internal::psub(a, b); }
-Packet half(Packet a) { return Eigen::internal::pmul(a, Eigen::internal::pset1<Packet>(real(0.5))); }
-
-// ---- The one-dimensional transforms, of one packet of channels at a time.
-
-template <int n>
-struct Packets {
-  static constexpr int size = n;
-  Packet at[n];
-};
-
-// B^T d
-Packets<4> input_transform(const Packets<4>& d) {
-  return {{minus(d.at[0], d.at[2]), plus(d.at[1], d.at[2]), minus(d.at[2], d.at[1]), minus(d.at[1], d.at[3])}};
-}
-// A^T m
-Packets<2> output_transform(const Packets<4>& m) {
-  return {{plus(plus(m.at[0], m.at[1]), m.at[2]), minus(minus(m.at[1], m.at[2]), m.at[3])}};
-}
-// A y
-Packets<4> output_gradient(const Packets<2>& y) {
-  return {{y.at[0], plus(y.at[0], y.at[1]), minus(y.at[0], y.at[1]), Eigen::internal::pnegate(y.at[1])}};
-}
-// G g
-Packets<4> kernel_transform(const Packets<3>& g) {
-  const Packet sides = half(plus(g.at[0], g.at[2])), middle = half(g.at[1]);
-  return {{g.at[0], plus(sides, middle), minus(sides, middle), g.at[2]}};
-}
-// G^T u
-Packets<3> kernel_gradient(const Packets<4>& u) {
-  const Packet sum = half(plus(u.at[1], u.at[2])), difference = half(minus(u.at[1], u.at[2]));
-  return {{plus(u.at[0], sum), difference, plus(sum, u.at[3])}};
-}
-
-// Such a transform T in two dimensions, T in T^T: first of the columns of a square of n x n packets, then of the rows of what that
-// gives. `in` points at the packet in row k and column l, `out` takes it. All of it stays in registers.
-template <int m, int n, class In, class Out>
-void transform_square(Packets<m> (*T)(const Packets<n>&), const In& in, const Out& out) {
-  Packets<m> column[n];
-#pragma GCC unroll 4
-  for (int l = 0; l < n; ++l) {
-    Packets<n> from;
-#pragma GCC unroll 4
-    for (int k = 0; k < n; ++k) from.at[k] = load(in(k, l));
-    column[l] = T(from);
-  }
-#pragma GCC unroll 4
-  for (int k = 0; k < m; ++k) {
-    Packets<n> from;
-#pragma GCC unroll 4
-    for (int l = 0; l < n; ++l) from.at[l] = column[l].at[k];
-    const Packets<m> row = T(from);
-#pragma GCC unroll 4
-    for (int l = 0; l < m; ++l) out(k, l, row.at[l]);
-  }
-}
 
 // ---- The two-dimensional transforms of one tile: 16 numbers stand in 16 planes.
 
@@ -194,7 +135,7 @@ void finish_tile(const ConvShape& s, const real* z, Index image, Index i, Index 
       const real* const from = z + (2 * u + v) * columns;
       real* const __restrict to = y.y + ((image * height + 2 * i + u) * width + 2 * j + v) * s.out_channels + block.first;
       if (y.epilogue.relu)
-        for (Index o = 0; o < columns; ++o) to[o] = from[o] <= 0 ? 0 : from[o];
+        for (Index o = 0; o < columns; ++o) to[o] = rectified(from[o]);
       else
         for (Index o = 0; o < columns; ++o) to[o] = from[o];
     }

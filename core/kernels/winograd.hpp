@@ -10,7 +10,7 @@
 
 namespace tandem::winograd {
 
-// in_channels and out_channels are multiples of packet_size, the border is at most 2.
+// Where uses_winograd(shape), or at least: whole packets of channels, a border of at most 2.
 void forward(const ConvShape& shape, const real* x, const real* W, const real* b, const Output& y);
 void backward_data(const ConvShape& shape, const OutputGradient& dy, const real* W, real* dx);
 void backward_weights(const ConvShape& shape, const real* x, const OutputGradient& dy, real* dW, real* db);

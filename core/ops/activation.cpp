@@ -6,10 +6,10 @@
 
 namespace tandem {
 
-// f'(x) = 1 where x > 0, else 0. y > 0 exactly where x > 0. Written so that NaN stays NaN: a ReLU must not hide a broken run.
+// f'(x) = 1 where x > 0, else 0. y > 0 exactly where x > 0. NaN stays NaN: a ReLU must not hide a broken run.
 Variable relu(const Variable& x) {
-  const Tensor y = map(x.value(), [](real v) { return v <= 0 ? 0 : v; });
-  return record("relu", y, {{x, [y](const Tensor& dy) { return map(y, dy, [](real v, real d) { return v <= 0 ? 0 : d; }); }}});
+  const Tensor y = map(x.value(), rectified);
+  return record("relu", y, {{x, [y](const Tensor& dy) { return map(y, dy, passed); }}});
 }
 
 // f'(x) = 1 where x > 0, else slope

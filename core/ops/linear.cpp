@@ -19,7 +19,7 @@ struct CutGradient {
   Tensor y, dz = {};
 
   const Tensor& before(const Tensor& dy) {
-    if (!dz.defined()) dz = map(y, dy, [](real v, real d) { return v <= 0 ? 0 : d; });
+    if (!dz.defined()) dz = map(y, dy, passed);
     return dz;
   }
 };

@@ -3,6 +3,7 @@
 // The arithmetic is next to nothing, so that time is what the trips through memory take: forward reads x for the statistics,
 // then reads it again and writes y; backward reads x and dy for the sums, then both again and writes dx. Whatever else looks at a
 // value twice does so while its piece of x is in the level-1 cache, the epilogue (kernels/epilogue.hpp) included.
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -14,9 +15,9 @@
 namespace tandem {
 namespace {
 
-// Calls body.operator()<n>(first channel) for groups of n neighbouring channels: four, two or one packet, or a single channel. The loop over
-// pixels belongs into the body, between loading what is known of its channels and storing what has been found out: both stay in
-// registers. `for (int l = 0; l < n; ++l)` then is a vector instruction or four.
+// Calls body.operator()<n>(first channel) for groups of n neighbouring channels: four, two or one packet, or a single channel.
+// The loop over pixels belongs into the body, between loading what is known of its channels and storing what has been found
+// out: both stay in registers. `for (int l = 0; l < n; ++l)` then is a vector instruction or four.
 template <class Body>
 void for_channels(Index channels, const Body& body) {
   constexpr int packet = static_cast<int>(Eigen::internal::packet_traits<real>::size);
@@ -26,6 +27,7 @@ void for_channels(Index channels, const Body& body) {
   for (; c + packet <= channels; c += packet) body.template operator()<packet>(c);
   for (; c < channels; ++c) body.template operator()<1>(c);
 }
+
 // body(std::true_type) or body(std::false_type): what is known before a loop is not asked in it.
 template <class Body>
 void with_constant(bool value, const Body& body) {
@@ -181,7 +183,8 @@ class Normalised {
                 std::copy_n(s + j, k, inverse);
             for (Index at = j; at < end; at += c)
               for (int l = 0; l < k; ++l) {
-                const real x = v[at + l], g = dz[at + l], d = decltype(cuts)::value && factor[l] * x + shift[l] <= 0 ? 0 : g;
+                const real x = v[at + l],
+                           d = decltype(cuts)::value ? passed(factor[l] * x + shift[l], dz[at + l]) : dz[at + l];
                 sum[l] += d, slope[l] += d * ((x - mean[l]) * inverse[l]);
               }
             std::copy_n(sum, k, dbeta + j), std::copy_n(slope, k, dgamma + j);
@@ -222,31 +225,31 @@ class Normalised {
   }
 
   // Whether a relu without pool has still to be undone. What it cut is found by computing z again, because x is read anyway and y
-  // would have to be fetched. (The loops read the gradient before they know whether they need it: a load that may not happen would
-  // keep the compiler from making vector loops of them.)
+  // would have to be fetched.
   bool relu_is_last() const { return epilogue_.relu && !epilogue_.max_pool; }
 
   Tensor input_gradient(const Tensor& dy, const Tensor& u, const Tensor& w) const {
     Tensor dx(x_.shape());
-    pieces_.for_each([&, c = x_.columns(), m = mean_.data(), pa = a_.data(), pu = u.data(), pw = w.data()](Index i,
-                                                                                                           real* work) {
-      const Index first = pieces_.first(i) * c;
-      const real *const dz = before_pool(i, dy, work), *const v = x_.data() + first;
-      real* const out = dx.data() + first;
-      with_constant(relu_is_last(), [&](auto cuts) {
-        for_channels(c, [=, pb = b_.data(), end = pieces_.pixels(i) * c]<int k>(Index j) {
-          real factor[k], shift[k], mean[k], offset[k], slope[k];
-          std::copy_n(pa + j, k, factor), std::copy_n(pb + j, k, shift), std::copy_n(m + j, k, mean);
-          std::copy_n(pu + j, k, offset), std::copy_n(pw + j, k, slope);
-          for (Index at = j; at < end; at += c)
+    pieces_.for_each(
+        [&, c = x_.columns(), m = mean_.data(), pa = a_.data(), pu = u.data(), pw = w.data()](Index i, real* work) {
+          const Index first = pieces_.first(i) * c;
+          const real *const dz = before_pool(i, dy, work), *const v = x_.data() + first;
+          real* const out = dx.data() + first;
+          with_constant(relu_is_last(), [&](auto cuts) {
+            for_channels(c, [=, pb = b_.data(), end = pieces_.pixels(i) * c]<int k>(Index j) {
+              real factor[k], shift[k], mean[k], offset[k], slope[k];
+              std::copy_n(pa + j, k, factor), std::copy_n(pb + j, k, shift), std::copy_n(m + j, k, mean);
+              std::copy_n(pu + j, k, offset), std::copy_n(pw + j, k, slope);
+              for (Index at = j; at < end; at += c)
 #pragma GCC ivdep
-            for (int l = 0; l < k; ++l) {
-              const real x = v[at + l], g = dz[at + l], d = decltype(cuts)::value && factor[l] * x + shift[l] <= 0 ? 0 : g;
-              out[at + l] = factor[l] * (d - offset[l] - slope[l] * (x - mean[l]));
-            }
+                for (int l = 0; l < k; ++l) {
+                  const real x = v[at + l],
+                             d = decltype(cuts)::value ? passed(factor[l] * x + shift[l], dz[at + l]) : dz[at + l];
+                  out[at + l] = factor[l] * (d - offset[l] - slope[l] * (x - mean[l]));
+                }
+            });
+          });
         });
-      });
-    });
     return dx;
   }
 

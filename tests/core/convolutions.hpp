@@ -98,4 +98,18 @@ inline bool equal(const std::vector<real>& ours, const std::vector<double>& plai
   return std::ranges::equal(ours, plain, [](real a, double b) { return double{a} == b; });
 }
 
+// Small whole numbers: every product and every sum is exact in any order.
+inline void check_on_whole_numbers(const ConvShape& s) {
+  CAPTURE(text(s));
+  const Sizes size = sizes_of(s);
+  const Values x = whole_numbers(size.x, 1), W = whole_numbers(size.W, 2), dy = whole_numbers(size.y, 3);
+  const Values b = whole_numbers(static_cast<std::size_t>(s.out_channels), 4);
+  const Results<double> expected = plain(s, x, W, b, dy);
+  const Results<real> ours = computed(s, x, W, b, dy);
+  CHECK(equal(ours.y, expected.y));
+  CHECK(equal(ours.dx, expected.dx));
+  CHECK(equal(ours.dW, expected.dW));
+  CHECK(equal(ours.db, expected.db));
+}
+
 }  // namespace tandem

@@ -118,10 +118,10 @@ std::vector<Row> table() {
            {{1, 3, 4, 2}, {2, 1, 2, 3}, {.stride_h = 2, .stride_w = 1, .pad_h = 3, .pad_w = 2}},  // windows that meet no pixel
            {{1, 2, 11, 1}, {2, 5, 1, 1}, {.stride_w = 5}},
            {{1, 3, 3, 2}, {5, 5, 2, 17}, {.pad_h = 2, .pad_w = 2}},
-           // Winograd: 8 channels are whole packets of doubles on every machine.
-           {{2, 5, 4, 8}, {3, 3, 8, 16}, {.pad_h = 1, .pad_w = 1}},
-           {{1, 3, 5, 16}, {3, 3, 16, 8}, {.pad_h = 2, .pad_w = 0}},
-           {{1, 4, 4, 8}, {3, 3, 8, 24}, {}}}) {
+           // Winograd, which begins at 16 channels.
+           {{2, 5, 4, 16}, {3, 3, 16, 24}, {.pad_h = 1, .pad_w = 1}},
+           {{1, 3, 5, 24}, {3, 3, 24, 16}, {.pad_h = 2, .pad_w = 0}},
+           {{1, 4, 4, 16}, {3, 3, 16, 16}, {}}}) {
     for (const Epilogue epilogue : {Epilogue{}, {.relu = true}, {.max_pool = true}, {.relu = true, .max_pool = true}}) {
       const Index least = 2;  // pixels that a pool needs
       const bool poolable = conv.x[1] + 2 * conv.window.pad_h - conv.W[0] >= (least - 1) * conv.window.stride_h &&
