@@ -14,6 +14,9 @@ class Linear : public Module {
  public:
   Linear(Index in, Index out, Initialiser init = he_normal(), Epilogue epilogue = {});
   Variable forward(const Variable& x, const Context& context) override;
+  Index in() const { return weight_.shape()[1]; }
+  Index out() const { return weight_.shape()[0]; }
+  Epilogue epilogue() const { return epilogue_; }
 
  private:
   Variable weight_, bias_;
@@ -30,6 +33,9 @@ class Conv2d : public Module {
  public:
   Conv2d(Index in, Index out, ConvOptions options = {}, Initialiser init = he_normal());
   Variable forward(const Variable& x, const Context& context) override;
+  Index in() const { return weight_.shape()[2]; }
+  Index out() const { return weight_.shape()[3]; }
+  const ConvOptions& options() const { return options_; }
 
  private:
   ConvOptions options_;
@@ -45,6 +51,10 @@ class BatchNorm : public Module {
  public:
   explicit BatchNorm(Index channels, Epilogue epilogue = {}, real momentum = real(0.1), real epsilon = real(1e-5));
   Variable forward(const Variable& x, const Context& context) override;
+  Index channels() const { return channels_; }
+  Epilogue epilogue() const { return epilogue_; }
+  real momentum() const { return momentum_; }
+  real epsilon() const { return epsilon_; }
 
   Index statistics_size() const override;
   void take_statistics(std::span<real> part) override;          // [rows mean, rows variance, rows] since the last call
@@ -83,8 +93,14 @@ struct LeakyRelu : Function { explicit LeakyRelu(real slope = real(0.01)) : Func
 struct Sigmoid : Function { Sigmoid() : Function(sigmoid) {} };
 struct Tanh : Function { Tanh() : Function([](const Variable& x) { return tanh(x); }) {} };
 struct Flatten : Function { Flatten() : Function(flatten) {} };
-struct MaxPool : Function { explicit MaxPool(Window window) : Function([=](const Variable& x) { return max_pool(x, window); }) {} };
-struct AveragePool : Function { explicit AveragePool(Window window) : Function([=](const Variable& x) { return average_pool(x, window); }) {} };
+struct MaxPool : Function {
+  explicit MaxPool(Window w) : Function([=](const Variable& x) { return max_pool(x, w); }), window(w) {}
+  Window window;
+};
+struct AveragePool : Function {
+  explicit AveragePool(Window w) : Function([=](const Variable& x) { return average_pool(x, w); }), window(w) {}
+  Window window;
+};
 struct GlobalAveragePool : Function { GlobalAveragePool() : Function(global_average_pool) {} };
 
 // One after the other.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/ops.hpp"
+
 namespace tandem {
 namespace {
 
@@ -31,7 +33,7 @@ std::vector<Parameter> Module::parameters() const {
 std::vector<Buffer> Module::buffers() const {
   std::vector<Buffer> all;
   const auto collect = [&](auto&& self, const Module& module, const std::string& path) -> void {
-    for (const Buffer& b : module.buffers_) all.push_back({join(path, b.name), b.values});
+    for (const Buffer& b : module.buffers_) all.push_back({join(path, b.name), b.values, b.slice});
     for (const auto& child : module.children_) self(self, *child, join(path, child->name_));
   };
   collect(collect, *this, "");
@@ -44,18 +46,18 @@ std::vector<Module*> Module::modules() {
   return all;
 }
 
-Variable Module::add_parameter(std::string name, Shape shape, Initialiser initialise) {
+Variable Module::add_parameter(std::string name, Shape shape, Initialiser initialise, std::optional<Slice> slice) {
   check_name("parameter", name);
   for (const Parameter& other : parameters_) require(other.name != name, "module: two parameters are named '{}'", name);
   Variable variable(Tensor::zeros(shape), true);
-  parameters_.push_back({std::move(name), variable, std::move(initialise)});
+  parameters_.push_back({std::move(name), variable, std::move(initialise), slice});
   return variable;
 }
 
-Tensor Module::add_buffer(std::string name, Tensor values) {
+Tensor Module::add_buffer(std::string name, Tensor values, std::optional<Slice> slice) {
   check_name("buffer", name);
   for (const Buffer& other : buffers_) require(other.name != name, "module: two buffers are named '{}'", name);
-  buffers_.push_back({std::move(name), values});
+  buffers_.push_back({std::move(name), values, slice});
   return values;
 }
 
@@ -63,11 +65,26 @@ void Module::add_child(std::string name, std::shared_ptr<Module> child) {
   check_name("child", name);
   for (const auto& other : children_) require(other->name_ != name, "module: two children are named '{}'", name);
   require(child != nullptr, "module: child '{}' is null", name);
-  require(child->name_.empty(), "module: child '{}' already stands elsewhere as '{}'; its parameters would be listed twice", name,
-          child->path_);
-  child->name_ = std::move(name);
-  child->set_path(join(path_, child->name_));
+  adopt(*child, std::move(name));
   children_.push_back(std::move(child));
+}
+
+void Module::replace_child(std::size_t i, std::shared_ptr<Module> child) {
+  require(i < children_.size(), "module '{}': no child {} among {}", path_, i, children_.size());
+  Module& old = *children_[i];
+  if (child.get() == &old) return;
+  require(child != nullptr, "module: child '{}' is null", old.name_);
+  adopt(*child, old.name_);
+  old.name_.clear();
+  old.set_path("");
+  children_[i] = std::move(child);
+}
+
+void Module::adopt(Module& child, std::string name) {
+  require(child.name_.empty(), "module: child '{}' already stands elsewhere as '{}'; its parameters would be listed twice", name,
+          child.path_);
+  child.name_ = std::move(name);
+  child.set_path(join(path_, child.name_));
 }
 
 void Module::set_path(std::string path) {
@@ -75,9 +92,28 @@ void Module::set_path(std::string path) {
   for (const auto& child : children_) child->set_path(join(path_, child->name_));
 }
 
+Tensor take(const Tensor& whole, const Slice& slice, Index extent) {
+  const NoGradient no_gradient;
+  return tandem::slice(Variable(whole), slice.axis, slice.begin, slice.begin + extent).value();
+}
+
+Shape whole_shape(Shape part, const Slice& slice) {
+  part[slice.axis] = slice.whole;
+  return part;
+}
+
 void initialise(Module& model, std::uint64_t seed) {
-  for (Parameter& p : model.parameters())
-    p.initialise(p.variable.value(), Random(seed, mix(hash("initialise"), hash(p.name))));
+  for (Parameter& p : model.parameters()) {
+    const Random random(seed, mix(hash("initialise"), hash(p.name)));
+    Tensor& values = p.variable.value();
+    if (!p.slice) {
+      p.initialise(values, random);
+    } else {
+      Tensor whole(whole_shape(values.shape(), *p.slice));
+      p.initialise(whole, random);
+      values.copy_from(take(whole, *p.slice, values.dim(p.slice->axis)));
+    }
+  }
 }
 
 Index parameter_count(const Module& model) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,15 +29,26 @@ struct Context {
 // Fills a new parameter; see init.hpp. The Random is keyed by the parameter's name.
 using Initialiser = std::function<void(Tensor& values, Random random)>;
 
+// Where a part of a larger tensor begins: this rank holds entries [begin, begin + its own extent) of an axis that has `whole`
+// entries. Tensor parallelism keeps parameters so (parallel/tensor).
+struct Slice {
+  int axis = 0;
+  Index begin = 0, whole = 0;
+};
+Tensor take(const Tensor& whole, const Slice& slice, Index extent);  // a copy of that part
+Shape whole_shape(Shape part, const Slice& slice);
+
 struct Parameter {
   std::string name;
   Variable variable;
-  Initialiser initialise;
+  Initialiser initialise;            // of the whole
+  std::optional<Slice> slice = {};   // none: `variable` is the whole
 };
 // State that is not learnt by gradient, such as the running mean of batch normalisation.
 struct Buffer {
   std::string name;
   Tensor values;
+  std::optional<Slice> slice = {};
 };
 
 class Module {
@@ -54,6 +66,11 @@ class Module {
   std::vector<Module*> modules();             // itself first
   const std::string& path() const { return path_; }
 
+  // The modules right below. One may be exchanged for another, which gets its name: so a parallel scheme takes over a finished
+  // model layer by layer, and its parameters keep their names.
+  const std::vector<std::shared_ptr<Module>>& children() const { return children_; }
+  void replace_child(std::size_t i, std::shared_ptr<Module> child);
+
   // Statistics of the batches seen in training, to be summed over micro-batches and ranks like gradients and committed once a
   // step (see BatchNorm). `take` writes this micro-batch's part, `commit` gets the sum of all parts of the step.
   virtual Index statistics_size() const { return 0; }
@@ -62,12 +79,12 @@ class Module {
 
  protected:
   // Names are unique within their module, not empty and without dots; a child stands in one place only. Else Error.
-  Variable add_parameter(std::string name, Shape shape, Initialiser initialise);
-  Tensor add_buffer(std::string name, Tensor values);
+  Variable add_parameter(std::string name, Shape shape, Initialiser initialise, std::optional<Slice> slice = {});
+  Tensor add_buffer(std::string name, Tensor values, std::optional<Slice> slice = {});
   void add_child(std::string name, std::shared_ptr<Module> child);
-  const std::vector<std::shared_ptr<Module>>& children() const { return children_; }
 
  private:
+  void adopt(Module& child, std::string name);
   void set_path(std::string path);
 
   std::string name_, path_;
@@ -76,7 +93,8 @@ class Module {
   std::vector<std::shared_ptr<Module>> children_;
 };
 
-// Draws every parameter from Random(seed, hash of its name): the same start on every rank, whatever the order of creation.
+// Draws every parameter from Random(seed, hash of its name): the same start on every rank, whatever the order of creation. Of a
+// parameter that is a slice the whole is drawn, and the slice kept.
 void initialise(Module& model, std::uint64_t seed);
 
 // Number of learnt values.

@@ -57,6 +57,39 @@ TEST_CASE("module: listed parameters are the module's own, not copies") {
   CHECK(net->forward(Tensor::zeros({1, 4}), {}).value()[1] == 7);
 }
 
+TEST_CASE("module: a child that is exchanged hands its name and place on, and is free again") {
+  const auto net = nested();
+  const auto old = net->children()[3];
+  const auto wider = std::make_shared<Linear>(3, 5);
+  net->replace_child(3, wider);
+  CHECK(wider->path() == "head");
+  CHECK(parameter(*net, "head.weight").shape() == Shape{5, 3});
+  CHECK(old->path() == "");
+  Sequential other;
+  CHECK_NOTHROW(other.append("elsewhere", old));
+
+  CHECK(error_of([&] { net->replace_child(0, wider); }).find("already stands elsewhere as 'head'") != std::string::npos);
+  CHECK(error_of([&] { net->replace_child(4, std::make_shared<Relu>()); }).find("no child 4 among 4") != std::string::npos);
+  CHECK_NOTHROW(net->replace_child(3, wider));  // by itself: nothing happens
+  CHECK(wider->path() == "head");
+}
+
+TEST_CASE("module: a slice of a parameter starts as that part of the whole") {
+  struct Part : Module {
+    Part(Shape shape, std::optional<Slice> slice) { add_parameter("weight", shape, he_normal(), slice); }
+    Variable forward(const Variable& x, const Context&) override { return x; }
+  };
+  Part whole({5, 6}, {}), rows({2, 6}, Slice{.axis = 0, .begin = 3, .whole = 5}), columns({5, 1}, Slice{.axis = 1, .begin = 2, .whole = 6});
+  for (Part* part : {&whole, &rows, &columns}) initialise(*part, 7);
+  const Tensor W = parameter(whole, "weight");
+  CHECK(same_bits(parameter(rows, "weight"), W.rows(3, 5)));
+  for (Index i = 0; i < 5; ++i) CHECK(parameter(columns, "weight")[i] == W[i * 6 + 2]);
+
+  Part own({2, 6}, {});  // the control: drawn as a matrix of its own it would start elsewhere
+  initialise(own, 7);
+  CHECK_FALSE(same_bits(parameter(own, "weight"), W.rows(3, 5)));
+}
+
 TEST_CASE("module: names that would be ambiguous, and a part in two places, are refused") {
   Sequential net;
   net.add_named<Relu>("a");
