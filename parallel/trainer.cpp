@@ -67,7 +67,7 @@ std::vector<Shape> Trainer::slot_shapes() const {
 
 bool Trainer::same_bits_as_serial() const {
   const auto ranks = static_cast<unsigned>(comm_.size());
-  return ranks == 1 || (std::has_single_bit(ranks) && options_.micro_batches % ranks == 0 && buckets_.keeps_tree_order());
+  return ranks == 1 || (std::has_single_bit(ranks) && options_.micro_batches % ranks == 0 && buckets_.keeps_rank_tree());
 }
 
 StepResult Trainer::step(const Batch& batch, double learning_rate) {

@@ -105,7 +105,7 @@ void train_and_tell(const Options& o, const Communicator& world, const std::stri
   const LabelledData data = read_labelled_data(o.data, world);
   tell_left_out(data.tiles, world);
   RunOptions run = o.run;
-  run.buckets.algorithm = allreduce_algorithm(o.allreduce);
+  run.buckets.algorithm = o.allreduce;
   if (world.rank() == 0) {
     fmt::print("{}: {} images of {}x{}x{} in {} classes; {} to train, {} to validate, {} to test\n", data.name, data.tiles.size(),
                data.tiles.height, data.tiles.width, data.tiles.channels, data.tiles.classes.size(), data.split.train.size(),

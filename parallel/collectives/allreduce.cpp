@@ -1,15 +1,39 @@
-#include <sched.h>
+// The allreduce algorithms side by side.
+#include <array>
+#include <bit>
 
+#include "core/error.hpp"
 #include "parallel/collectives/collectives.hpp"
 
 namespace tandem {
+namespace {
 
-// Ranks may share a core (oversubscription). Spinning without end would then keep the core from the very rank we wait for,
-// so after a short spin, for the common case that the others are nearly there, we offer the core at every turn.
-void Allreduce::wait() {
-  constexpr int short_spin = 100;
-  for (int turns = 0; !progress(); ++turns)
-    if (turns > short_spin) sched_yield();
+bool always(int) { return true; }
+bool up_to_two(int ranks) { return ranks <= 2; }
+bool up_to_three(int ranks) { return ranks <= 3; }
+bool powers_of_two(int ranks) { return std::has_single_bit(static_cast<unsigned>(ranks)); }
+
+constexpr std::array<AllreduceAlgorithm, 5> algorithms{{
+    {"naive", naive_allreduce, naive_allreduce_cost, naive_allreduce_traffic, up_to_three},
+    {"tree", tree_allreduce, tree_allreduce_cost, tree_allreduce_traffic, powers_of_two},
+    {"ring", ring_allreduce, ring_allreduce_cost, ring_allreduce_traffic, up_to_two},
+    {"doubling", doubling_allreduce, doubling_allreduce_cost, doubling_allreduce_traffic, always},
+    {"halving", halving_allreduce, halving_allreduce_cost, halving_allreduce_traffic, always},
+}};
+
+}  // namespace
+
+std::span<const AllreduceAlgorithm> allreduce_algorithms() { return algorithms; }
+
+const AllreduceAlgorithm& allreduce_algorithm(std::string_view name) {
+  std::string known;
+  for (const AllreduceAlgorithm& algorithm : algorithms) {
+    if (algorithm.name == name) return algorithm;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", algorithm.name);
+  }
+  throw UsageError(fmt::format("there is no allreduce '{}' over messages; there are {}", name, known));
 }
+
+void allreduce(std::span<real> values, const Communicator& comm) { run(doubling_allreduce, values, comm); }
 
 }  // namespace tandem

@@ -1,90 +1,95 @@
 // Collectives: operations of all ranks of a communicator together. This is the table of contents; each algorithm has its own
-// .cpp with a drawing and the reason for its cost.
+// .cpp with a drawing and the reason for its cost. What a Plan is, and who reads it: plan.hpp.
 //
 //   allreduce: afterwards every rank holds the sum over the ranks, element by element
 //
-//                                  messages of a rank   time, p = 2^k ranks, n bytes              bytes sent, all ranks
-//     recursive_doubling_allreduce  log2 p               log2 p (a + n b + n g)                    p log2 p n
-//     ring_allreduce                2(p-1)               2(p-1)a + 2(p-1)/p n b + (p-1)/p n g      2(p-1) n
-//     SharedWindow (own header)     0, one node only     2a + 2 n b + (p-1)/p n g                  0
+//                     messages of a rank   time, p = 2^k ranks, n bytes              bytes sent, all ranks   order of addition
+//     naive           rank 0: all          2(p-1)(a + n b) + (p-1) n g               2(p-1) n                rank by rank
+//     tree            at most 2 log2 p     log2 p (2a + 2 n b + n g)                 2(p-1) n                rank tree
+//     ring            2(p-1)               2(p-1)a + 2(p-1)/p n b + (p-1)/p n g      2(p-1) n                another for each chunk
+//     doubling        log2 p               log2 p (a + n b + n g)                    p log2 p n              rank tree, any p
+//     halving         2 log2 p             2 log2 p a + 2(p-1)/p n b + (p-1)/p n g   2(p-1) n                rank tree, any p
+//     shared window   0, one node only     2a + 2 n b + (p-1)/p n g                  0                       rank tree, any p
+//     hierarchical    of one rank a node   window within each node, `doubling` between the nodes' first ranks
 //
-//   broadcast: afterwards every rank holds the root's values
-//
-//     binomial tree                 at most log2 p       ceil(log2 p) (a + n b)                    (p-1) n
+//   reduce-scatter and allgather (ring; halving): the two halves of an allreduce, useful alone
+//   broadcast, reduce (tree); gather, scatter (flat); barrier (dissemination)
 //
 // Letters as in the literature: latency a (alpha), time per byte b (beta), time per byte added g (gamma).
 //
-// Order of addition. Floating-point sums depend on it. Recursive doubling and SharedWindow add in the *rank tree*:
+// Order of addition. Floating-point sums depend on it. The *rank tree*:
 //
 //     v0   v1   v2   v3      p = 2^k: ((v0+v1)+(v2+v3)): the tree in which a rank adds its own micro-batches, continued
 //      \  /      \  /
 //       +         +         p = 2^k + r: ranks 0,1 | 2,3 | ... | 2r-2,2r-1 are added first and count as one each
 //        \       /
-//         \-- + /           Every rank gets the same bits. The ring adds each chunk in another order (see ring.cpp).
+//         \-- + /           Whatever the order, every rank gets the same bits.
 //
 // Every rank of `comm` must call the same function with the same length, in the same order.
-// Errors: those of Communicator's messages.
+// Errors: those of Communicator's messages; a root that does not exist.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <span>
 #include <string>
-#include <vector>
+#include <string_view>
 
-#include "core/real.hpp"
-#include "parallel/mpi/communicator.hpp"
+#include "parallel/collectives/plan.hpp"
 
 namespace tandem {
 
-using Seconds = double;
+// --- allreduce ---------------------------------------------------------------------------------------------------------------
+Plan naive_allreduce(int rank, int ranks, std::size_t count);
+Plan tree_allreduce(int rank, int ranks, std::size_t count);
+Plan ring_allreduce(int rank, int ranks, std::size_t count);
+Plan doubling_allreduce(int rank, int ranks, std::size_t count);
+Plan halving_allreduce(int rank, int ranks, std::size_t count);
 
-// The machine in three numbers: alpha, a message's latency [s]; beta, time per byte sent [s/B]; gamma, per byte added [s/B].
-struct Link {
-  double alpha, beta, gamma;
-};
-
-// What all ranks together hand to MPI.
-struct Traffic {
-  std::size_t messages, bytes;
-  bool operator==(const Traffic&) const = default;
-};
-
-// An allreduce under way, for overlap with computation. Open MPI has no progress thread, so somebody has to call progress()
-// between other work; the trainer does after each layer's gradient.
-//
-// Several may be under way at once. Every rank starts them in the same order and waits for them in the same order: wait()
-// steps one operation only, so two ranks that each wait for the operation the other neglects would wait for ever. progress()
-// may be called in any order. The values belong to the operation until it is done, and it must be done before it is
-// destroyed.
-class [[nodiscard]] Allreduce {
- public:
-  virtual ~Allreduce() = default;
-
-  // Does what can be done without waiting for another rank; true when the values are the sum.
-  virtual bool progress() = 0;
-
-  // progress() until done, yielding the core to other ranks in between.
-  void wait();
-};
-
-void recursive_doubling_allreduce(std::span<real> values, const Communicator& comm);
-void ring_allreduce(std::span<real> values, const Communicator& comm);
-
-// The same sum as recursive_doubling_allreduce, stepped. Operations under way at the same time need different tags.
-std::unique_ptr<Allreduce> start_recursive_doubling(std::span<real> values, const Communicator& comm, int tag);
-
-Seconds recursive_doubling_allreduce_cost(int ranks, std::size_t bytes, Link link);
-Traffic recursive_doubling_allreduce_traffic(int ranks, std::size_t bytes);
+Seconds naive_allreduce_cost(int ranks, std::size_t bytes, Link link);
+Seconds tree_allreduce_cost(int ranks, std::size_t bytes, Link link);
 Seconds ring_allreduce_cost(int ranks, std::size_t bytes, Link link);
-Traffic ring_allreduce_traffic(int ranks, std::size_t bytes);
+Seconds doubling_allreduce_cost(int ranks, std::size_t bytes, Link link);
+Seconds halving_allreduce_cost(int ranks, std::size_t bytes, Link link);
 
-// The two halves of the ring, useful alone. Chunk k of n values is [k n / p, (k+1) n / p).
-std::span<real> chunk(std::span<real> values, int k, int p);                 // k is taken modulo p, also a negative one
-void ring_reduce_scatter(std::span<real> values, const Communicator& comm);  // rank r ends up with the sum of chunk r
-void ring_allgather(std::span<real> values, const Communicator& comm);       // from rank r's chunk r to all chunks
+Traffic naive_allreduce_traffic(int ranks, std::size_t bytes);
+Traffic tree_allreduce_traffic(int ranks, std::size_t bytes);
+Traffic ring_allreduce_traffic(int ranks, std::size_t bytes);
+Traffic doubling_allreduce_traffic(int ranks, std::size_t bytes);
+Traffic halving_allreduce_traffic(int ranks, std::size_t bytes);
+
+// All of them that run on messages, for tables, tests and choices.
+struct AllreduceAlgorithm {
+  std::string_view name;
+  Algorithm plan;
+  Seconds (*cost)(int ranks, std::size_t bytes, Link link);
+  Traffic (*traffic)(int ranks, std::size_t bytes);
+  bool (*keeps_rank_tree)(int ranks);
+};
+std::span<const AllreduceAlgorithm> allreduce_algorithms();
+const AllreduceAlgorithm& allreduce_algorithm(std::string_view name);  // UsageError that lists the names
+
+// The sum over the ranks on every rank, in rank-tree order, by the algorithm that suits short vectors.
+void allreduce(std::span<real> values, const Communicator& comm);
+
+// --- the two halves of an allreduce --------------------------------------------------------------------------------------------
+// Ring, any p. Reduce-scatter: rank r ends up with the sum of chunk r. Allgather: from rank r's chunk r to all chunks.
+Plan ring_reduce_scatter(int rank, int ranks, std::size_t count);
+Plan ring_allgather(int rank, int ranks, std::size_t count);
+// Halving, p = 2^k, rank tree: here rank r ends up with the chunk of which it is halving_owner(chunk, p).
+Plan halving_reduce_scatter(int rank, int ranks, std::size_t count);
+Plan doubling_allgather(int rank, int ranks, std::size_t count);
+int halving_owner(int chunk, int ranks);  // the bits of the chunk's number in reverse order; its own inverse
+
+// --- from and to one rank --------------------------------------------------------------------------------------------------------
+Plan tree_reduce(int rank, int ranks, std::size_t count, int root);
+Plan tree_broadcast(int rank, int ranks, std::size_t count, int root);
+Plan flat_gather(int rank, int ranks, std::size_t count, int root);
+Plan flat_scatter(int rank, int ranks, std::size_t count, int root);
+
+void reduce(std::span<real> values, int root, const Communicator& comm);   // the sum on the root; elsewhere partial sums are left
+void gather(std::span<real> values, int root, const Communicator& comm);   // from rank r's chunk r to all chunks on the root
+void scatter(std::span<real> values, int root, const Communicator& comm);  // from all chunks on the root to chunk r on rank r
+Seconds gather_cost(int ranks, std::size_t bytes, Link link);              // of a scatter, too
 
 // Copies the root's bytes to every rank. The template takes any range that can be a message.
 void broadcast_bytes(std::span<std::byte> bytes, int root, const Communicator& comm);
@@ -92,10 +97,15 @@ template <MessageRange R>
 void broadcast(R&& values, int root, const Communicator& comm) {
   broadcast_bytes(std::as_writable_bytes(std::span(values)), root, comm);
 }
-Seconds broadcast_cost(int ranks, std::size_t bytes, Link link);
-Traffic broadcast_traffic(int ranks, std::size_t bytes);
+Seconds broadcast_cost(int ranks, std::size_t bytes, Link link);  // ceil(log2 p) (a + n b)
+Traffic broadcast_traffic(int ranks, std::size_t bytes);          // (p-1) messages of n bytes
 
-// Small things around a run, not for the inner loop.
+Plan dissemination_barrier(int rank, int ranks, std::size_t count);
+void barrier(const Communicator& comm);
+Seconds barrier_cost(int ranks, Link link);
+Traffic barrier_traffic(int ranks);
+
+// --- small things around a run, not for the inner loop ---------------------------------------------------------------------------
 std::vector<std::string> gather_text(const std::string& text,
                                      const Communicator& comm);  // on rank 0, in rank order; else empty
 std::string broadcast_text(const std::string& text, int root, const Communicator& comm);  // any length

@@ -16,39 +16,33 @@
 // From p=3 on this is not the rank tree, so training with the ring gives other bits than serial training.
 //
 // Source: Patarasuk, Yuan, "Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations", JPDC 69(2), 2009.
-#include "core/memory.hpp"
+#include <algorithm>
+#include <iterator>
+
 #include "parallel/collectives/collectives.hpp"
-#include "parallel/collectives/sum.hpp"
 
 namespace tandem {
 
-std::span<real> chunk(std::span<real> values, int k, int p) {
-  const auto i = static_cast<std::size_t>((k % p + p) % p), parts = static_cast<std::size_t>(p);
-  const std::size_t begin = i * values.size() / parts, end = (i + 1) * values.size() / parts;
-  return values.subspan(begin, end - begin);
+Plan ring_reduce_scatter(int rank, int ranks, std::size_t count) {
+  const int next = (rank + 1) % ranks, prev = (rank + ranks - 1) % ranks;
+  Plan plan;
+  for (int step = 1; step < ranks; ++step)
+    plan.push_back({.to = next, .out = chunk(count, rank - step, ranks), .from = prev, .in = chunk(count, rank - step - 1, ranks), .add = true});
+  return plan;
 }
 
-void ring_reduce_scatter(std::span<real> values, const Communicator& comm) {
-  const int p = comm.size(), r = comm.rank();
-  const int next = (r + 1) % p, prev = (r + p - 1) % p;
-  const Scratch<> inbox(values.size() / static_cast<std::size_t>(p) + 1);
-  for (int step = 0; step < p - 1; ++step) {
-    const std::span<real> sum = chunk(values, r - step - 2, p);
-    comm.exchange(chunk(values, r - step - 1, p), next, inbox.first(sum.size()), prev);
-    add(sum, inbox.first(sum.size()));
-  }
+Plan ring_allgather(int rank, int ranks, std::size_t count) {
+  const int next = (rank + 1) % ranks, prev = (rank + ranks - 1) % ranks;
+  Plan plan;
+  for (int step = 0; step < ranks - 1; ++step)
+    plan.push_back({.to = next, .out = chunk(count, rank - step, ranks), .from = prev, .in = chunk(count, rank - step - 1, ranks)});
+  return plan;
 }
 
-void ring_allgather(std::span<real> values, const Communicator& comm) {
-  const int p = comm.size(), r = comm.rank();
-  const int next = (r + 1) % p, prev = (r + p - 1) % p;
-  for (int step = 0; step < p - 1; ++step)
-    comm.exchange(chunk(values, r - step, p), next, chunk(values, r - step - 1, p), prev);
-}
-
-void ring_allreduce(std::span<real> values, const Communicator& comm) {
-  ring_reduce_scatter(values, comm);
-  ring_allgather(values, comm);
+Plan ring_allreduce(int rank, int ranks, std::size_t count) {
+  Plan plan = ring_reduce_scatter(rank, ranks, count);
+  std::ranges::copy(ring_allgather(rank, ranks, count), std::back_inserter(plan));
+  return plan;
 }
 
 // 2(p-1) a + 2(p-1)/p n b + (p-1)/p n g

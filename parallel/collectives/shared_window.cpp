@@ -5,15 +5,15 @@
 //     part 0   [ a0 | b0 ]         a0+a1 -> part 0, part 1           [ a0+a1 | b0+b1 ]
 //     part 1   [ a1 | b1 ]         b0+b1 -> part 0, part 1           [ a0+a1 | b0+b1 ]
 //
-//   rank 0   write gradients, ready=t . wait for all ready . sum slice 0, reduced=t . wait for all reduced
-//   rank 1   write gradients,   ready=t . wait for all ready . sum slice 1, reduced=t . wait for all reduced
+//   rank 0   write gradients, ready=t . wait for all ready . sum slice 0, done=t . wait for all reduced
+//   rank 1   write gradients,   ready=t . wait for all ready . sum slice 1, done=t . wait for all reduced
 //
 // This is reduce-scatter and allgather as in the ring, without copying into messages and out again: every value is read once
 // and every sum written p times, n bytes of each per rank. The slice is walked in blocks that stay in the first-level cache
 // between the reading and the p writings.
 //
 // Why the flags suffice. A release store of ready=t after the gradients, read by an acquire load, makes the gradients
-// visible. Nobody touches rank q's values in round t before ready(q)=t, nor after reduced=t of the last rank; and q waits
+// visible. Nobody touches rank q's values in round t before ready(q)=t, nor after done=t of the last rank; and q waits
 // for exactly that before it calls the sum its own. The next round counts t+1, so a flag is never taken back.
 //
 // Source: Hoefler et al., "MPI + MPI: a new hybrid approach to parallel programming with MPI plus shared memory", Computing
@@ -46,15 +46,11 @@ constexpr std::size_t block = 8192 / sizeof(real);
 
 std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
-struct Range {
-  std::size_t begin, end;
-};
-
-Range slice(Range whole, int k, int p) {
+Piece slice(Piece whole, int k, int p) {
   const auto parts = static_cast<std::size_t>(p);
   const auto cut = [&](std::size_t i) {
     if (i == 0) return whole.begin;
-    return std::min(whole.end, round_up(whole.begin + (whole.end - whole.begin) * i / parts, line));
+    return std::min(whole.end, round_up(whole.begin + whole.size() * i / parts, line));
   };
   return {cut(static_cast<std::size_t>(k)), cut(static_cast<std::size_t>(k) + 1)};
 }
@@ -114,20 +110,24 @@ SharedWindow::~SharedWindow() {
   MPI_Win_free(&window_);
 }
 
-class SharedWindowAllreduce final : public Allreduce {
+// One sum or broadcast: announce, wait until the values needed are there, do my part, wait until all have done theirs.
+class WindowRound final : public Collective {
  public:
-  SharedWindowAllreduce(SharedWindow& window, Range range, std::size_t bucket)
-      : window_(window), range_(range), bucket_(bucket), round_(++window.rounds_[bucket]) {
+  WindowRound(SharedWindow& window, bool sums, Piece range, std::size_t bucket)
+      : window_(window), sums_(sums), range_(range), bucket_(bucket), round_(++window.rounds_[bucket]) {
     my_flags().ready.store(round_, std::memory_order_release);
   }
 
   bool progress() override {
-    if (!reduced_ && all_reached(&SharedWindow::Flags::ready)) {
-      reduce(slice(range_, window_.comm_.rank(), window_.comm_.size()));
-      my_flags().reduced.store(round_, std::memory_order_release);
-      reduced_ = true;
+    if (!done_ && all_reached(&SharedWindow::Flags::ready)) {
+      if (sums_)
+        reduce(slice(range_, window_.comm_.rank(), window_.comm_.size()));
+      else if (window_.comm_.rank() != 0)
+        std::ranges::copy(of_rank(0, range_), of_rank(window_.comm_.rank(), range_).begin());
+      my_flags().done.store(round_, std::memory_order_release);
+      done_ = true;
     }
-    if (reduced_ && all_reached(&SharedWindow::Flags::reduced)) return true;
+    if (done_ && all_reached(&SharedWindow::Flags::done)) return true;
     poke_mpi();
     return false;
   }
@@ -135,12 +135,16 @@ class SharedWindowAllreduce final : public Allreduce {
  private:
   SharedWindow::Flags& my_flags() { return window_.flags_[static_cast<std::size_t>(window_.comm_.rank())][bucket_]; }
 
+  std::span<real> of_rank(int rank, Piece range) const {
+    return window_.parts_[static_cast<std::size_t>(rank)].subspan(range.begin, range.size());
+  }
+
   bool all_reached(std::atomic<std::uint64_t> SharedWindow::Flags::*flag) const {
     return std::ranges::all_of(window_.flags_,
                                [&](auto flags) { return (flags[bucket_].*flag).load(std::memory_order_acquire) >= round_; });
   }
 
-  void reduce(Range mine) {
+  void reduce(Piece mine) {
     const std::size_t p = window_.parts_.size();
     if (p == 1) return;
     const Scratch<> sum(std::min(block, mine.end - mine.begin));
@@ -161,21 +165,30 @@ class SharedWindowAllreduce final : public Allreduce {
   }
 
   SharedWindow& window_;
-  Range range_;
+  bool sums_;
+  Piece range_;
   std::size_t bucket_;
   std::uint64_t round_;
-  bool reduced_ = false;  // my slice is
+  bool done_ = false;  // my part is
 };
 
-std::unique_ptr<Allreduce> SharedWindow::start(std::size_t offset, std::size_t length, int bucket) {
+std::unique_ptr<Collective> SharedWindow::start_round(bool sums, std::size_t offset, std::size_t length, int bucket) {
   require(offset <= count_ && length <= count_ - offset, "shared window: values {} to {} of {}", offset, offset + length,
           count_);
   require(bucket >= 0 && bucket < std::ssize(rounds_), "shared window: no bucket {} among {}", bucket, rounds_.size());
   const auto b = static_cast<std::size_t>(bucket);
   for (const auto flags : flags_)
-    require(flags[b].reduced.load(std::memory_order_acquire) >= rounds_[b],
-            "shared window: bucket {} is started again before its last sum was waited for", bucket);
-  return std::make_unique<SharedWindowAllreduce>(*this, Range{offset, offset + length}, b);
+    require(flags[b].done.load(std::memory_order_acquire) >= rounds_[b],
+            "shared window: bucket {} is started again before its last round was waited for", bucket);
+  return std::make_unique<WindowRound>(*this, sums, Piece{offset, offset + length}, b);
+}
+
+std::unique_ptr<Collective> SharedWindow::start(std::size_t offset, std::size_t length, int bucket) {
+  return start_round(true, offset, length, bucket);
+}
+
+std::unique_ptr<Collective> SharedWindow::start_broadcast(std::size_t offset, std::size_t length, int bucket) {
+  return start_round(false, offset, length, bucket);
 }
 
 // 2a for the two flags; n bytes read, n written; (p-1)/p n added

@@ -15,28 +15,20 @@
 #pragma once
 
 #include <memory>
-#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/tensor.hpp"
-#include "parallel/collectives/shared_window.hpp"
+#include "parallel/collectives/summed_memory.hpp"
 
 namespace tandem {
-
-enum class AllreduceAlgorithm {
-  automatic,           // the shared window on one host, else recursive doubling: both continue the fixed tree
-  shared_window,
-  recursive_doubling,
-  ring,                // sends the fewest bytes, but adds in another order from three ranks on
-};
-AllreduceAlgorithm allreduce_algorithm(std::string_view name);  // "auto", "window", "doubling", "ring"; else UsageError
 
 class GradientBuckets {
  public:
   struct Options {
     std::size_t bucket_bytes = std::size_t{1} << 20;  // 1 MiB: long against the latency, short against a step
-    AllreduceAlgorithm algorithm = AllreduceAlgorithm::automatic;
+    std::string algorithm = "auto";                   // as summed_memory() takes it
   };
 
   // `shapes` in the order of the parameters. `comm` must outlive the buckets. Collective.
@@ -52,20 +44,19 @@ class GradientBuckets {
   void progress();                                   // moves what is under way; call it between layers
   void finish();                                     // waits until every bucket is summed; every slot must be ready
 
-  std::string_view algorithm_name() const;
-  bool keeps_tree_order() const { return algorithm_ != AllreduceAlgorithm::ring || comm_.size() <= 2; }
+  std::string_view algorithm() const { return memory_->algorithm(); }
+  bool keeps_rank_tree() const { return memory_->keeps_rank_tree(); }
 
  private:
   struct Bucket {
     std::size_t begin = 0, end = 0;                  // in values of all_
     std::size_t parameters = 0, missing = 0;         // how many it holds; how many are not ready in this step
-    std::unique_ptr<Allreduce> sum = {};
+    std::unique_ptr<Collective> sum = {};
   };
   void start(Bucket& bucket, int index);
 
   const Communicator& comm_;
-  AllreduceAlgorithm algorithm_;
-  std::unique_ptr<SharedWindow> window_;
+  std::unique_ptr<SummedMemory> memory_;
   Tensor all_;
   std::vector<Tensor> slots_;                        // by parameter
   std::vector<std::size_t> bucket_of_;               // by parameter

@@ -113,7 +113,7 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
   }
   Trainer trainer(model, *optimizer, classification_loss(static_cast<real>(settings.smoothing)), world,
                   {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .buckets = run.buckets});
-  result.allreduce = trainer.buckets().algorithm_name();
+  result.allreduce = trainer.buckets().algorithm();
   result.same_bits_as_serial = trainer.same_bits_as_serial();
 
   const Sampler sampler(training.size(), settings.batch, settings.seed);

@@ -1,16 +1,21 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
+#include <chrono>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "core/error.hpp"
 #include "core/random.hpp"
-#include "parallel/collectives/collectives.hpp"
-#include "parallel/collectives/shared_window.hpp"
+#include "parallel/collectives/choose.hpp"
+#include "parallel/collectives/hierarchical.hpp"
 #include "parallel/collectives/sum.hpp"
 #include "tests/parallel/pmpi_count.hpp"
 
@@ -20,31 +25,49 @@ namespace {
 
 using Values = std::vector<real>;
 
-void window_allreduce(std::span<real> values, const Communicator& comm) {
-  SharedWindow window(comm, values.size());
-  std::ranges::copy(values, window.mine().begin());
-  window.allreduce(0, values.size());
-  std::ranges::copy(window.mine(), values.begin());
+// Every way to an allreduce: over messages, and in memory that is summed.
+struct Way {
+  std::string name;
+  std::function<void(std::span<real>, const Communicator&)> run;
+  std::function<bool(int ranks)> keeps_rank_tree;
+  std::function<Traffic(int ranks, std::size_t bytes)> traffic;
+};
+
+void in_memory(SummedMemory& memory, std::span<real> values) {
+  std::ranges::copy(values, memory.mine().begin());
+  memory.allreduce(0, values.size());
+  std::ranges::copy(memory.mine(), values.begin());
 }
 
-struct Algorithm {
-  std::string name;
-  void (*run)(std::span<real>, const Communicator&);
-  bool tree_order;
-  Traffic (*traffic)(int, std::size_t);
-};
-const Algorithm algorithms[] = {
-    {"recursive doubling", recursive_doubling_allreduce, true, recursive_doubling_allreduce_traffic},
-    {"ring", ring_allreduce, false, ring_allreduce_traffic},
-    {"shared window", window_allreduce, true,
-     [](int, std::size_t) {
-       return Traffic{0, 0};
-     }},
-};
+// Pretends that every `size` ranks that follow each other are a host.
+Communicator pretended_node(const Communicator& comm, int size) { return comm.split(comm.rank() / size, comm.rank()); }
+
+std::vector<Way> ways() {
+  std::vector<Way> all;
+  for (const AllreduceAlgorithm& a : allreduce_algorithms())
+    all.push_back({std::string(a.name), [&a](std::span<real> values, const Communicator& comm) { run(a.plan, values, comm); },
+                   a.keeps_rank_tree, a.traffic});
+  const auto always = [](int) { return true; };
+  all.push_back({"window",
+                 [](std::span<real> values, const Communicator& comm) {
+                   SharedWindow window(comm, values.size());
+                   in_memory(window, values);
+                 },
+                 always, [](int, std::size_t) { return Traffic{0, 0}; }});
+  for (const int size : {1, 2, 3})
+    all.push_back({fmt::format("hierarchical, nodes of {}", size),
+                   [size](std::span<real> values, const Communicator& comm) {
+                     HierarchicalMemory memory(comm, pretended_node(comm, size), values.size());
+                     in_memory(memory, values);
+                   },
+                   [size](int ranks) { return size < 3 && std::has_single_bit(static_cast<unsigned>(ranks)); },
+                   [size](int ranks, std::size_t bytes) { return doubling_allreduce_traffic((ranks + size - 1) / size, bytes); }});
+  return all;
+}
 
 std::set<std::size_t> lengths(int p) {
   const auto n = static_cast<std::size_t>(p);
-  return {0, 1, n - 1, n, n + 1, 97, 4096, 100003};
+  return {0, 1, n - 1, n, n + 1, 97, 4099, 100003};
 }
 
 // Small integers: every partial sum is exact in a float, so any order gives the same result.
@@ -91,7 +114,7 @@ Values tree_over_ranks(int p, std::size_t n) {
 TEST_CASE("allreduce: every algorithm gives the sum over the ranks, at every length") {
   const auto world = Communicator::world();
   const int p = world.size();
-  for (const auto& algorithm : algorithms)
+  for (const Way& algorithm : ways())
     for (const std::size_t n : lengths(p)) {
       CAPTURE(algorithm.name);
       CAPTURE(n);
@@ -104,14 +127,31 @@ TEST_CASE("allreduce: every algorithm gives the sum over the ranks, at every len
     }
 }
 
-TEST_CASE("allreduce: tree-order algorithms give the bits of the rank tree; from three ranks on the ring does not") {
+TEST_CASE("allreduce: those that keep the rank tree give its bits; the ring and the naive way add in another order") {
   const auto world = Communicator::world();
-  const Values expected = tree_over_ranks(world.size(), 10007);
-  for (const auto& algorithm : algorithms) {
+  const int p = world.size();
+  const Values expected = tree_over_ranks(p, 10007);
+  for (const Way& algorithm : ways()) {
     CAPTURE(algorithm.name);
     Values sum = numbers(world.rank(), expected.size());
     algorithm.run(sum, world);
-    CHECK((sum == expected) == (algorithm.tree_order || world.size() < 3));
+    if (algorithm.keeps_rank_tree(p)) CHECK(sum == expected);
+    if (algorithm.name == "ring" && p > 2) CHECK(sum != expected);
+    if (algorithm.name == "naive" && p > 3) CHECK(sum != expected);
+    Values first = sum;  // whatever the order: the same bits everywhere
+    broadcast(first, 0, world);
+    CHECK(first == sum);
+  }
+}
+
+TEST_CASE("hierarchical: says that it keeps the rank tree only where nodes are subtrees of it") {
+  const auto world = Communicator::world();
+  const int p = world.size();
+  const bool power = std::has_single_bit(static_cast<unsigned>(p));
+  CHECK(HierarchicalMemory(world, pretended_node(world, 2), 10).keeps_rank_tree() == power);
+  if (p == 4) {
+    CHECK_FALSE(HierarchicalMemory(world, pretended_node(world, 3), 10).keeps_rank_tree());         // 0 1 2 | 3
+    CHECK_FALSE(HierarchicalMemory(world, world.split(world.rank() % 2, 0), 10).keeps_rank_tree());  // 0 2 | 1 3
   }
 }
 
@@ -134,7 +174,7 @@ TEST_CASE("tree_sum: adds any number of vectors in rank-tree order") {
 
 TEST_CASE("allreduce: messages and bytes at MPI's door are the formulas', exactly") {
   const auto world = Communicator::world();
-  for (const auto& algorithm : algorithms)
+  for (const Way& algorithm : ways())
     for (const std::size_t n : lengths(world.size())) {
       CAPTURE(algorithm.name);
       CAPTURE(n);
@@ -145,20 +185,88 @@ TEST_CASE("allreduce: messages and bytes at MPI's door are the formulas', exactl
 }
 
 TEST_CASE("allreduce: the formulas are those of the literature") {
-  // N log2 N n; with r ranks folded in and out + 2 r n; the ring always 2 (N-1) n
-  CHECK(recursive_doubling_allreduce_traffic(1, 100) == Traffic{0, 0});
-  CHECK(recursive_doubling_allreduce_traffic(4, 100) == Traffic{8, 800});
-  CHECK(recursive_doubling_allreduce_traffic(6, 100) == Traffic{12, 1200});
+  // N log2 N n; with r ranks folded in and out + 2 r n; the others always 2 (N-1) n
+  CHECK(doubling_allreduce_traffic(1, 100) == Traffic{0, 0});
+  CHECK(doubling_allreduce_traffic(4, 100) == Traffic{8, 800});
+  CHECK(doubling_allreduce_traffic(6, 100) == Traffic{12, 1200});
+  CHECK(halving_allreduce_traffic(8, 100) == Traffic{48, 1400});
+  CHECK(halving_allreduce_traffic(6, 100) == Traffic{20, 1000});
   CHECK(ring_allreduce_traffic(6, 100) == Traffic{60, 1000});
+  CHECK(tree_allreduce_traffic(6, 100) == Traffic{10, 1000});
+  CHECK(naive_allreduce_traffic(6, 100) == Traffic{10, 1000});
 
   const Link link{.alpha = 1000, .beta = 10, .gamma = 1};
-  CHECK(recursive_doubling_allreduce_cost(1, 100, link) == 0);
-  CHECK(recursive_doubling_allreduce_cost(4, 100, link) == 2 * (1000 + 1000 + 100));
-  CHECK(recursive_doubling_allreduce_cost(6, 100, link) == 2 * 2100 + 2 * 2000 + 100);
+  CHECK(doubling_allreduce_cost(1, 100, link) == 0);
+  CHECK(doubling_allreduce_cost(4, 100, link) == 2 * (1000 + 1000 + 100));
+  CHECK(doubling_allreduce_cost(6, 100, link) == 2 * 2100 + 2 * 2000 + 100);
   CHECK(ring_allreduce_cost(4, 100, link) == 6 * 1000 + 1500 + 75);
+  CHECK(halving_allreduce_cost(4, 100, link) == 4 * 1000 + 1500 + 75);
+  CHECK(halving_allreduce_cost(6, 100, link) == 4 * 1000 + 1500 + 75 + 2 * 2000 + 100);
+  CHECK(tree_allreduce_cost(4, 100, link) == 2 * (2 * 2000 + 100));
+  CHECK(naive_allreduce_cost(4, 100, link) == 6 * 2000 + 3 * 100);
   CHECK(shared_window_allreduce_cost(4, 100, link) == 2000 + 2000 + 75);
   CHECK(broadcast_cost(1, 100, link) == 0);
   CHECK(broadcast_cost(5, 100, link) == 3 * 2000);
+}
+
+TEST_CASE("plans: the clock that walks along them confirms every cost formula, the count every traffic formula") {
+  const Link link{.alpha = 1000, .beta = 10, .gamma = 1};
+  for (int p = 1; p <= 33; ++p)
+    for (const AllreduceAlgorithm& algorithm : allreduce_algorithms()) {
+      CAPTURE(algorithm.name);
+      CAPTURE(p);
+      const auto n = static_cast<std::size_t>(p) * std::bit_floor(static_cast<unsigned>(p)) * 16;  // all chunks alike
+      const std::vector<Plan> plans = plans_of_all(algorithm.plan, p, n);
+      CHECK(traffic(plans, 1) == algorithm.traffic(p, n));
+      const Seconds formula = algorithm.cost(p, n, link);
+      if (algorithm.name == "tree" && !std::has_single_bit(static_cast<unsigned>(p)))
+        CHECK(duration(plans, 1, link) <= formula);  // some rounds lack a partner on the longest way
+      else
+        CHECK(duration(plans, 1, link) == doctest::Approx(formula).epsilon(1e-12));
+      for (const std::size_t uneven : {std::size_t{0}, std::size_t{1}, n + 1})  // they end, and lose or add no byte
+        CHECK(traffic(plans_of_all(algorithm.plan, p, uneven), 4) == algorithm.traffic(p, 4 * uneven));
+    }
+}
+
+TEST_CASE("plans: two that wait for each other are found out, and so is a message of another length") {
+  const Piece all{0, 5};
+  const std::vector<Plan> cycle{{{.from = 1, .in = all}, {.to = 1, .out = all}}, {{.from = 0, .in = all}, {.to = 0, .out = all}}};
+  CHECK_THROWS_WITH_AS(duration(cycle, 4, Link{}), doctest::Contains("rank 0 waits for ever in its move 0"), Error);
+  // Both send first: this passes while MPI buffers, and hangs when it does not.
+  const std::vector<Plan> both_send{{{.to = 1, .out = all}, {.from = 1, .in = all}}, {{.to = 0, .out = all}, {.from = 0, .in = all}}};
+  CHECK_THROWS_WITH_AS(duration(both_send, 4, Link{}), doctest::Contains("waits for ever"), Error);
+  const std::vector<Plan> short_one{{{.to = 1, .out = all}}, {{.from = 0, .in = {0, 4}}}};
+  CHECK_THROWS_WITH_AS(duration(short_one, 4, Link{}), doctest::Contains("sends 5 values to rank 1, which expects 4"), Error);
+}
+
+TEST_CASE("link profile: measured times at their lengths, straight lines in between, one line that fits best") {
+  const LinkProfile measured({{.bytes = 100, .message = 10, .addition = 1}, {.bytes = 200, .message = 30, .addition = 3}});
+  CHECK(measured.message(100) == 10);
+  CHECK(measured.message(150) == 20);
+  CHECK(measured.message(300) == 50);
+  CHECK(measured.message(1) == 10);  // shorter than the shortest: latency
+  CHECK(measured.addition(150) == 2);
+  const Link line = LinkProfile(Link{.alpha = 7, .beta = 3, .gamma = 2}).fit();
+  CHECK(line.alpha == doctest::Approx(7));
+  CHECK(line.beta == doctest::Approx(3));
+  CHECK(line.gamma == doctest::Approx(2));
+  CHECK_THROWS_AS(LinkProfile({{.bytes = 1, .message = 1, .addition = 1}}), Error);
+  CHECK_THROWS_AS(LinkProfile({{.bytes = 2, .message = 1, .addition = 1}, {.bytes = 2, .message = 1, .addition = 1}}), Error);
+}
+
+TEST_CASE("choice: latency asks for few rounds, bandwidth for few bytes, and the rank tree for no ring") {
+  const Link slow_start{.alpha = 1, .beta = 1e-9, .gamma = 0}, slow_bytes{.alpha = 1e-9, .beta = 1, .gamma = 0};
+  CHECK(choose_allreduce(8, 4096, slow_start).name == "doubling");
+  CHECK(choose_allreduce(6, 4096 * 6, slow_bytes).name == "ring");
+  CHECK(choose_allreduce(8, 4096, slow_bytes, {.rank_tree_only = true}).name == "halving");
+  const auto world = Communicator::world();
+  if (world.size() == 1) return;
+  const LinkProfile links = measure_links(world);
+  for (const LinkProfile::Point& point : links.points()) {
+    CHECK(point.message > 0);
+    CHECK(max_over_ranks(point.message, world) == point.message);  // all ranks will choose alike
+  }
+  CHECK(links.message(4 << 20) > links.message(8));
 }
 
 TEST_CASE("stepped allreduces: several under way at once do not mix, in whatever order they are stepped") {
@@ -168,12 +276,13 @@ TEST_CASE("stepped allreduces: several under way at once do not mix, in whatever
   SharedWindow window(world, 70322, 5);
   for (int step = 0; step < 20; ++step) {
     std::vector<Values> buckets;
-    std::vector<std::unique_ptr<Allreduce>> messages, sums;
+    std::vector<std::unique_ptr<Collective>> messages, sums;
     std::size_t offset = 0;
     for (std::size_t b = 0; b < sizes.size(); ++b) {
       buckets.push_back(integers(r + static_cast<int>(b) + step, sizes[b]));
       std::ranges::copy(buckets[b], window.mine().begin() + static_cast<std::ptrdiff_t>(offset));
-      messages.push_back(start_recursive_doubling(buckets[b], world, static_cast<int>(b)));
+      const AllreduceAlgorithm& algorithm = allreduce_algorithms()[(b + static_cast<std::size_t>(step)) % allreduce_algorithms().size()];
+      messages.push_back(start(algorithm.plan(r, p, sizes[b]), buckets[b], world, static_cast<int>(b)));
       sums.push_back(window.start(offset, sizes[b], static_cast<int>(b)));
       offset += sizes[b];
     }
@@ -267,17 +376,81 @@ TEST_CASE("chunk: the p chunks follow each other, cover all values, and differ b
     }
 }
 
-TEST_CASE("ring: after the reduce-scatter rank r holds the sum of chunk r, in half of the ring's traffic") {
+TEST_CASE("reduce-scatter: rank r holds the sum of its chunk, in half of the allreduce's traffic; allgather gives it to all") {
   const auto world = Communicator::world();
   const int p = world.size(), r = world.rank();
-  for (const std::size_t n : lengths(p)) {
-    Values values = integers(r, n), sum(n);
-    for (int rank = 0; rank < p; ++rank) std::ranges::transform(sum, integers(rank, n), sum.begin(), std::plus<>{});
-    const Traffic counted = traffic_of(world, [&] { ring_reduce_scatter(values, world); });
-    CHECK(std::ranges::equal(chunk(values, r, p), chunk(sum, r, p)));
-    CHECK(counted.bytes == static_cast<std::size_t>(p - 1) * n * sizeof(real));
-    ring_allgather(values, world);
-    CHECK(values == sum);
+  struct Halves {
+    std::string name;
+    Algorithm reduce_scatter, allgather;
+    int my_chunk;
+  };
+  std::vector<Halves> all{{"ring", ring_reduce_scatter, ring_allgather, r}};
+  if (std::has_single_bit(static_cast<unsigned>(p))) all.push_back({"halving", halving_reduce_scatter, doubling_allgather, halving_owner(r, p)});
+  else CHECK_THROWS_WITH_AS(halving_reduce_scatter(r, p, 10), doctest::Contains("power of two"), Error);
+  for (const Halves& halves : all)
+    for (const std::size_t n : lengths(p)) {
+      CAPTURE(halves.name);
+      CAPTURE(n);
+      Values values = integers(r, n), sum(n);
+      for (int rank = 0; rank < p; ++rank) std::ranges::transform(sum, integers(rank, n), sum.begin(), std::plus<>{});
+      const Traffic counted = traffic_of(world, [&] { run(halves.reduce_scatter, values, world); });
+      CHECK(std::ranges::equal(chunk(values, halves.my_chunk, p), chunk(sum, halves.my_chunk, p)));
+      CHECK(counted.bytes == static_cast<std::size_t>(p - 1) * n * sizeof(real));
+      const auto mine = chunk(std::span(values), halves.my_chunk, p);
+      for (real& v : values)  // what is not mine does not count
+        if (&v < mine.data() || &v >= mine.data() + mine.size()) v = -1;
+      run(halves.allgather, values, world);
+      CHECK(values == sum);
+    }
+}
+
+TEST_CASE("gather and scatter: chunk r travels between rank r and the root, once, and nothing else does") {
+  const auto world = Communicator::world();
+  const int p = world.size(), r = world.rank();
+  for (int root = 0; root < p; ++root)
+    for (const std::size_t n : lengths(p)) {
+      const Values whole = integers(7, n);
+      Values values = r == root ? whole : Values(n, -1);
+      const Traffic counted = traffic_of(world, [&] { scatter(values, root, world); });
+      CHECK(std::ranges::equal(chunk(std::span(values), r, p), chunk(std::span<real>(const_cast<real*>(whole.data()), n), r, p)));
+      CHECK(counted.messages == static_cast<std::size_t>(p - 1));
+      CHECK(counted.bytes == (n - chunk(n, root, p).size()) * sizeof(real));
+
+      Values parts(n, -1);
+      std::ranges::copy(chunk(std::span(values), r, p), chunk(std::span(parts), r, p).begin());
+      gather(parts, root, world);
+      if (r == root) CHECK(parts == whole);
+    }
+  CHECK_THROWS_WITH_AS(scatter({}, p, world), doctest::Contains("there is no rank"), Error);
+  CHECK_THROWS_WITH_AS(gather({}, -1, world), doctest::Contains("there is no rank"), Error);
+  CHECK(duration({flat_scatter(0, 4, 100, 0), flat_scatter(1, 4, 100, 0), flat_scatter(2, 4, 100, 0), flat_scatter(3, 4, 100, 0)}, 4,
+                 Link{.alpha = 10, .beta = 1, .gamma = 0}) == gather_cost(4, 400, Link{.alpha = 10, .beta = 1, .gamma = 0}));
+}
+
+TEST_CASE("reduce: the sum reaches the root, whichever it is, in p - 1 messages") {
+  const auto world = Communicator::world();
+  const int p = world.size(), r = world.rank();
+  for (int root = 0; root < p; ++root) {
+    Values values = integers(r, 1001), sum(1001);
+    for (int rank = 0; rank < p; ++rank) std::ranges::transform(sum, integers(rank, 1001), sum.begin(), std::plus<>{});
+    const Traffic counted = traffic_of(world, [&] { reduce(values, root, world); });
+    if (r == root) CHECK(values == sum);
+    CHECK(counted == broadcast_traffic(p, 1001 * sizeof(real)));
+  }
+}
+
+TEST_CASE("barrier: nobody leaves before the last has come") {
+  const auto world = Communicator::world();
+  const int p = world.size();
+  for (int late = 0; late < p; ++late) {
+    SharedWindow window(world, 1);  // a value that all see
+    if (world.rank() == late) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      std::atomic_ref(window.mine()[0]).store(1);
+    }
+    const Traffic counted = traffic_of(world, [&] { barrier(world); });
+    CHECK(std::atomic_ref(const_cast<real&>(window.of(late)[0])).load() == 1);
+    CHECK(counted == barrier_traffic(p));
   }
 }
 
