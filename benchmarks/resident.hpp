@@ -96,9 +96,10 @@ inline Batch resident_batch(const Shape& image, std::int64_t size, std::int64_t 
 class ResidentTraining {
  public:
   ResidentTraining(std::string_view model, std::int64_t batch, std::int64_t micro_batches, const Communicator& comm)
-      : workload_(workload(model)),
+      : grid_(comm),
+        workload_(workload(model)),
         optimizer_(initialised(*workload_.model).parameters(), {.momentum = real(0.9), .nesterov = true}),
-        trainer_(*workload_.model, optimizer_, workload_.loss, comm, {.micro_batches = micro_batches}),
+        trainer_(*workload_.model, optimizer_, workload_.loss, grid_, {.micro_batches = micro_batches}),
         parameters_(workload_.model->parameters()),
         batch_(resident_batch(workload_.image, batch, micro_batches, trainer_.my_micro_batches())) {}
 
@@ -127,6 +128,7 @@ class ResidentTraining {
     return model;
   }
 
+  ProcessGrid grid_;
   Workload workload_;
   Sgd optimizer_;
   Trainer trainer_;

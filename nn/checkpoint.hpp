@@ -17,14 +17,19 @@ namespace tandem {
 
 using Metadata = std::map<std::string, std::string>;
 
+// Every tensor of a checkpoint under its name in the file, sharing its memory. `optimizer` may be null.
+std::vector<Buffer> checkpoint_state(const Module& model, const Optimizer* optimizer);
+
 // Written whole or not at all. `optimizer` may be null: then the file serves for evaluation only.
 void save_checkpoint(const std::filesystem::path& path, const Module& model, const Optimizer* optimizer, Metadata metadata);
 
 // What the program wrote beside the tensors. Errors: not a checkpoint, cut off, damaged.
 Metadata checkpoint_metadata(const std::filesystem::path& path);
 
-// Puts the saved values in place and sets the optimiser's step. `optimizer` may be null.
-// Errors name the file and the first parameter that is missing, superfluous or of another shape.
-void load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer* optimizer);
+// Puts the saved values in place and sets the optimiser's step. `optimizer` may be null. Of a parameter that is a slice, the slice is
+// taken from the file's whole.
+// Errors name the file and the first parameter that is missing, superfluous (unless the model is only a part) or of another shape.
+enum class Extent { whole_model, part_of_model };
+void load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer* optimizer, Extent extent = Extent::whole_model);
 
 }  // namespace tandem

@@ -73,9 +73,11 @@ Variable Dropout::forward(const Variable& x, const Context& context) {
   return dropout(x, probability_, context.seed, streams);
 }
 
-Variable Sequential::forward(const Variable& x, const Context& context) {
+Variable Sequential::forward(const Variable& x, const Context& context) { return run_in_order(children(), x, context); }
+
+Variable run_in_order(const std::vector<std::shared_ptr<Module>>& layers, const Variable& x, const Context& context) {
   Variable y = x;
-  for (const auto& layer : children()) {
+  for (const auto& layer : layers) {
     const ProfileScope scope(layer->path());
     y = layer->forward(y, context);
   }

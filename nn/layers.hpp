@@ -103,6 +103,9 @@ struct AveragePool : Function {
 };
 struct GlobalAveragePool : Function { GlobalAveragePool() : Function(global_average_pool) {} };
 
+// y = last(... second(first(x)))
+Variable run_in_order(const std::vector<std::shared_ptr<Module>>& layers, const Variable& x, const Context& context);
+
 // One after the other.
 class Sequential : public Module {
  public:

@@ -75,9 +75,22 @@ void Module::replace_child(std::size_t i, std::shared_ptr<Module> child) {
   if (child.get() == &old) return;
   require(child != nullptr, "module: child '{}' is null", old.name_);
   adopt(*child, old.name_);
-  old.name_.clear();
-  old.set_path("");
+  old.leave();
   children_[i] = std::move(child);
+}
+
+std::vector<NamedModule> Module::release_children() {
+  std::vector<NamedModule> released;
+  for (auto& child : std::exchange(children_, {})) {
+    released.push_back({child->name_, child});
+    child->leave();
+  }
+  return released;
+}
+
+void Module::leave() {
+  name_.clear();
+  set_path("");
 }
 
 void Module::adopt(Module& child, std::string name) {

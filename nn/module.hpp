@@ -51,6 +51,8 @@ struct Buffer {
   std::optional<Slice> slice = {};
 };
 
+struct NamedModule;
+
 class Module {
  public:
   Module() = default;
@@ -70,6 +72,7 @@ class Module {
   // model layer by layer, and its parameters keep their names.
   const std::vector<std::shared_ptr<Module>>& children() const { return children_; }
   void replace_child(std::size_t i, std::shared_ptr<Module> child);
+  std::vector<NamedModule> release_children();  // all of them; none is left here, and each may stand elsewhere
 
   // Statistics of the batches seen in training, to be summed over micro-batches and ranks like gradients and committed once a
   // step (see BatchNorm). `take` writes this micro-batch's part, `commit` gets the sum of all parts of the step.
@@ -85,12 +88,18 @@ class Module {
 
  private:
   void adopt(Module& child, std::string name);
+  void leave();
   void set_path(std::string path);
 
   std::string name_, path_;
   std::vector<Parameter> parameters_;
   std::vector<Buffer> buffers_;
   std::vector<std::shared_ptr<Module>> children_;
+};
+
+struct NamedModule {
+  std::string name;
+  std::shared_ptr<Module> module;
 };
 
 // Draws every parameter from Random(seed, hash of its name): the same start on every rank, whatever the order of creation. Of a

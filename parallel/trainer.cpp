@@ -3,10 +3,13 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
+#include "core/kernels/elementwise.hpp"
 #include "core/ops.hpp"
 #include "core/profile.hpp"
 #include "nn/metrics.hpp"
+#include "parallel/data/replicas.hpp"
 
 namespace tandem {
 namespace {
@@ -37,25 +40,37 @@ Loss classification_loss(real smoothing) {
   };
 }
 
-Trainer::Trainer(Module& model, Optimizer& optimizer, Loss loss, const Communicator& comm, Options options)
+Trainer::Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGrid& grid, Options options)
     : model_(model),
       optimizer_(optimizer),
       loss_(std::move(loss)),
-      comm_(comm),
+      grid_(grid),
       options_(options),
-      mine_(part(options.micro_batches, comm.rank(), comm.size())),
+      mine_(part(options.micro_batches, grid.data().rank(), grid.data().size())),
       parameters_(model.parameters()),
       with_statistics_(modules_with_statistics(model)),
       totals_slot_(parameters_.size()),
-      buckets_(slot_shapes(), comm, options.buckets) {
-  if (comm.size() > options.micro_batches)
+      buckets_(slot_shapes(), grid.replicas(), options.buckets) {
+  if (const int ranks = grid.data().size(); ranks > options.micro_batches)
     throw UsageError(fmt::format("{} ranks for {} micro-batches: each rank needs at least one; use --micro-batches {} or fewer ranks",
-                                 comm.size(), options.micro_batches, std::bit_ceil(static_cast<unsigned>(comm.size()))));
+                                 ranks, options.micro_batches, std::bit_ceil(static_cast<unsigned>(ranks))));
   for (std::size_t i = 0; i < parameters_.size(); ++i) slot_of_.emplace(parameters_[i].variable, i);
 
-  // Every rank starts from rank 0's weights, whatever each has initialised or loaded.
-  for (Parameter& p : parameters_) broadcast(p.variable.value().values(), 0, comm);
-  for (Buffer& b : model.buffers()) broadcast(b.values.values(), 0, comm);
+  // Every rank starts from the first replica's weights, whatever each has initialised or loaded. What a tensor group holds in whole it
+  // holds alike.
+  const auto share = [&](Tensor& values, bool sliced) {
+    broadcast(values.values(), 0, grid.replicas());
+    if (!sliced) broadcast(values.values(), 0, grid.tensor());
+  };
+  for (Parameter& p : parameters_) share(p.variable.value(), p.slice.has_value());
+  for (Buffer& b : model.buffers()) share(b.values, b.slice.has_value());
+
+  std::vector<std::string> mine;
+  for (const Parameter& p : parameters_) mine.push_back(p.name);
+  const std::vector<std::string> whole = union_over_ranks(mine, grid.model());
+  for (const Parameter& p : parameters_)
+    place_of_.push_back(static_cast<std::size_t>(std::ranges::lower_bound(whole, p.name) - whole.begin()));
+  whole_count_ = whole.size();
 }
 
 std::vector<Shape> Trainer::slot_shapes() const {
@@ -66,8 +81,9 @@ std::vector<Shape> Trainer::slot_shapes() const {
 }
 
 bool Trainer::same_bits_as_serial() const {
-  const auto ranks = static_cast<unsigned>(comm_.size());
-  return ranks == 1 || (std::has_single_bit(ranks) && options_.micro_batches % ranks == 0 && buckets_.keeps_rank_tree());
+  const auto ranks = static_cast<unsigned>(grid_.data().size());
+  const bool whole_sums = grid_.tensor().size() == 1 && grid_.spatial().size() == 1;
+  return whole_sums && (ranks == 1 || (std::has_single_bit(ranks) && options_.micro_batches % ranks == 0 && buckets_.keeps_rank_tree()));
 }
 
 StepResult Trainer::step(const Batch& batch, double learning_rate) {
@@ -88,7 +104,8 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   }
   waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
-  const Tensor totals = buckets_.slot(totals_slot_);
+  Tensor totals = buckets_.slot(totals_slot_);
+  broadcast(totals.values().first(statistics_begin), grid_.pipeline().size() - 1, grid_.pipeline());  // only the last stage sees labels
   const real weight = totals[weight_total];
   StepResult result{.loss = totals[loss_total], .weight = weight, .correct = totals[correct_total]};
   require(weight > 0, "training: no sample of step {} counts (all labels are ignored or of weight 0)", batch.step);
@@ -105,12 +122,24 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].variable.set_gradient(buckets_.slot(i));
   double scale = 1 / weight;
   if (options_.clip > 0) {
-    result.gradient_norm = scale * gradient_norm(parameters_);
+    result.gradient_norm = global_gradient_norm(scale);
     scale *= clip_factor(result.gradient_norm, options_.clip);
   }
   optimizer_.step(learning_rate, scale);
   for (Parameter& p : parameters_) p.variable.set_gradient({});
+  if (options_.check_replicas > 0 && (batch.step + 1) % options_.check_replicas == 0)
+    require_equal_replicas(model_, grid_.replicas(), fmt::format("after step {}", batch.step));
   return result;
+}
+
+// Squares of all gradients of the whole model, in name order on every rank: each parameter is summed where it lies and counted once, a
+// slice on its rank, a whole on the first rank of the tensor group.
+double Trainer::global_gradient_norm(double scale) const {
+  std::vector<double> squares(whole_count_, 0);
+  for (std::size_t i = 0; i < parameters_.size(); ++i)
+    if (parameters_[i].slice || grid_.tensor().rank() == 0) squares[place_of_[i]] = ordered_square_sum(parameters_[i].variable.gradient());
+  sum_over_ranks(squares, grid_.model());
+  return scale * std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }
 
 void Trainer::run_micro_batch(const Batch& batch, Range rows) {
@@ -119,6 +148,7 @@ void Trainer::run_micro_batch(const Batch& batch, Range rows) {
                         .samples = std::span(batch.samples).subspan(begin, size)};
   const Variable output = model_.forward(batch.x.rows(rows.begin, rows.end), context);
   const LossPart loss = [&] {
+    if (!grid_.last_stage()) return LossPart{.sum = output};  // the 0 that send() gave
     const ProfileScope scope("loss");
     return loss_(output, std::span(batch.labels).subspan(begin, size));
   }();

@@ -4,14 +4,15 @@
 //   during the last one's backward:     a parameter's sum is complete, its bucket starts the allreduce (gradient_buckets.hpp)
 //   then:                               wait; update with the sum, divided once by the sum of weights and clipped on the way
 //
-// Serial training is the same code on one rank: there is no second loop that could drift apart.
+// Serial training is the same code on the 1 x 1 x 1 x 1 grid: there is no second loop that could drift apart. On other grids (grid.hpp)
+// the model is this rank's part of a whole: a stage (pipeline/stage.hpp), or layers that are split (tensor/).
 //
 // The gradient is   g = (sum over ranks and samples of grad loss_i) / (sum over ranks and samples of weight_i),
 // never a mean of means, so that uneven shards, ignored labels and class weights count right. Loss, weights and the statistics of
 // batch normalisation travel in the same reduction as the gradients.
 //
-// Same bits: for given M, batch size and seed, the weights after any number of steps are equal on 1, 2, 4, ... ranks (powers of
-// two that divide M) and on any number of threads.
+// Same bits: for given M, batch size and seed, the weights after any number of steps are equal on 1, 2, 4, ... data-parallel ranks
+// (powers of two that divide M), with the layers on any number of ranks, and on any number of threads.
 #pragma once
 
 #include <functional>
@@ -20,6 +21,7 @@
 #include "nn/data.hpp"
 #include "nn/optimizer.hpp"
 #include "parallel/data/gradient_buckets.hpp"
+#include "parallel/grid.hpp"
 #include "parallel/pairwise_sum.hpp"
 
 namespace tandem {
@@ -46,15 +48,16 @@ class Trainer {
     std::int64_t micro_batches = 8;             // M
     std::uint64_t seed = 1;
     double clip = 0;                            // largest global gradient norm; 0: no clipping
+    std::int64_t check_replicas = 0;            // compare the replicas' parameters every so many steps (data/replicas.hpp); 0: never
     GradientBuckets::Options buckets = {};
   };
 
-  // All must outlive the trainer. Copies rank 0's parameters and buffers to all ranks. Collective.
-  // UsageError if there are more ranks than micro-batches: some rank would never have work.
-  Trainer(Module& model, Optimizer& optimizer, Loss loss, const Communicator& comm, Options options);
+  // `model`: this rank's part. All must outlive the trainer. Copies the first replica's parameters and buffers to the others. Collective.
+  // UsageError if there are more data-parallel ranks than micro-batches: some rank would never have work.
+  Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGrid& grid, Options options);
 
   Range my_micro_batches() const { return mine_; }   // what the Loader should give this rank
-  bool same_bits_as_serial() const;                  // whether the promise above covers this number of ranks and algorithm
+  bool same_bits_as_serial() const;                  // whether the promise above covers this grid and algorithm
 
   // One step on this rank's share of a batch. Throws the same Error on every rank when the loss is not finite.
   StepResult step(const Batch& batch, double learning_rate);
@@ -65,13 +68,14 @@ class Trainer {
 
  private:
   std::vector<Shape> slot_shapes() const;
+  double global_gradient_norm(double scale) const;
   void run_micro_batch(const Batch& batch, Range rows);
   void add(std::size_t slot, Tensor part);
 
   Module& model_;
   Optimizer& optimizer_;
   Loss loss_;
-  const Communicator& comm_;
+  const ProcessGrid& grid_;
   Options options_;
   Range mine_;
   std::vector<Parameter> parameters_;
@@ -79,6 +83,8 @@ class Trainer {
   std::unordered_map<Variable, std::size_t> slot_of_;
   std::size_t totals_slot_;                          // after the parameters: loss, weight, correct, statistics
   GradientBuckets buckets_;
+  std::vector<std::size_t> place_of_;                // by parameter: where its name stands among those of the whole model
+  std::size_t whole_count_ = 0;                      // parameters of the whole model
   std::vector<PairwiseSum> sums_;                    // by slot, of the step that runs
   double waited_ = 0;
 };

@@ -109,9 +109,11 @@ Traffic barrier_traffic(int ranks);
 std::vector<std::string> gather_text(const std::string& text,
                                      const Communicator& comm);  // on rank 0, in rank order; else empty
 std::string broadcast_text(const std::string& text, int root, const Communicator& comm);  // any length
+std::vector<std::string> union_over_ranks(const std::vector<std::string>& lines, const Communicator& comm);  // sorted, on every rank
 double max_over_ranks(double value, const Communicator& comm);                            // on every rank
 double sum_over_ranks(double value, const Communicator& comm);                           // on every rank
 void sum_over_ranks(std::span<std::int64_t> counts, const Communicator& comm);            // in place, on every rank
+void sum_over_ranks(std::span<double> values, const Communicator& comm);                  // in place, on every rank
 
 // Runs `work` on rank 0 while the others wait. If it throws, every rank throws the same: one rank that fails alone, say on a
 // full disk, would leave the others waiting.

@@ -1,5 +1,7 @@
 // Texts and single numbers: reports, settings and timings. Called a few times a run, so written for clarity alone.
 #include <cstdint>
+#include <set>
+#include <sstream>
 
 #include "core/error.hpp"
 #include "parallel/collectives/collectives.hpp"
@@ -32,6 +34,17 @@ std::string broadcast_text(const std::string& text, int root, const Communicator
   return copy;
 }
 
+std::vector<std::string> union_over_ranks(const std::vector<std::string>& lines, const Communicator& comm) {
+  std::set<std::string> all;
+  const auto add_lines = [&](const std::string& text) {
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) all.insert(line);
+  };
+  for (const std::string& text : gather_text(fmt::format("{}", fmt::join(lines, "\n")), comm)) add_lines(text);
+  add_lines(broadcast_text(fmt::format("{}", fmt::join(all, "\n")), 0, comm));
+  return {all.begin(), all.end()};
+}
+
 double max_over_ranks(double value, const Communicator& comm) {
   double largest = value;
   mpi_check(MPI_Allreduce(&value, &largest, 1, MPI_DOUBLE, MPI_MAX, comm.handle()), "MPI_Allreduce");
@@ -46,6 +59,11 @@ double sum_over_ranks(double value, const Communicator& comm) {
 
 void sum_over_ranks(std::span<std::int64_t> counts, const Communicator& comm) {
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, counts.data(), static_cast<int>(counts.size()), MPI_INT64_T, MPI_SUM, comm.handle()),
+            "MPI_Allreduce");
+}
+
+void sum_over_ranks(std::span<double> values, const Communicator& comm) {
+  mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_DOUBLE, MPI_SUM, comm.handle()),
             "MPI_Allreduce");
 }
 

@@ -67,7 +67,8 @@ std::vector<std::pair<std::string, Tensor>> trained(const Run& run, const Commun
   Net net;
   initialise(net, run.seed);
   Sgd optimizer(net.parameters(), {.momentum = real(0.9), .nesterov = true});
-  Trainer trainer(net, optimizer, classification_loss(), comm,
+  const ProcessGrid grid(comm);
+  Trainer trainer(net, optimizer, classification_loss(), grid,
                   {.micro_batches = run.micro_batches, .seed = run.seed, .clip = run.clip,
                    .buckets = {.bucket_bytes = run.bucket_bytes, .algorithm = run.algorithm}});
   Loader loader(data, Sampler(run.samples, run.batch, run.seed),
@@ -229,7 +230,8 @@ TEST_CASE("the gradient is that of the mean loss over the global batch") {
   }
 
   Sgd optimizer(net.parameters(), {});
-  Trainer trainer(net, optimizer, classification_loss(), world, {.micro_batches = 8, .seed = 1});
+  const ProcessGrid grid(world);
+  Trainer trainer(net, optimizer, classification_loss(), grid, {.micro_batches = 8, .seed = 1});
   Loader loader(data, Sampler(10, 10, 1), {.steps = 1, .micro_batches = 8, .mine = trainer.my_micro_batches()});
   const StepResult result = trainer.step(*loader.next(), 0.5);
   CHECK(result.weight == 10);

@@ -1,0 +1,64 @@
+// The process grid: every rank has one place on four axes, and for each axis there is a communicator of the ranks that differ in it
+// alone.
+//
+//   12 ranks as {.data = 2, .pipeline = 3, .tensor = 2}; a number is a rank of the world
+//
+//                   pipeline 0      pipeline 1      pipeline 2          tensor:    splits one layer; talks most, so neighbours
+//     data 0       | 0 1 |    ->   | 4 5 |    ->   | 8  9 |             spatial:   splits one image
+//     data 1       | 2 3 |    ->   | 6 7 |    ->   | 10 11|             data:      splits the batch
+//                   ^ tensor 0 and 1                                    pipeline:  splits the layers; talks least
+//
+//     grid.data() of rank 5: {5, 7}      grid.pipeline(): {1, 5, 9}      grid.tensor(): {4, 5}
+//
+// rank = ((pipeline * D + data) * S + spatial) * T + tensor. Serial is the 1 x 1 x 1 x 1 grid.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "parallel/mpi/communicator.hpp"
+
+namespace tandem {
+
+struct GridShape {
+  int data = 1, pipeline = 1, tensor = 1, spatial = 1;
+  int size() const { return data * pipeline * tensor * spatial; }
+  bool operator==(const GridShape&) const = default;
+};
+
+// "data=2,tensor=2": axes in any order; one that is not named is 1, but data, when not named, takes the ranks that are left.
+// UsageError for an unknown axis, a number below 1, an axis named twice, a product that is not `ranks`.
+GridShape grid_shape(std::string_view text, int ranks);
+std::string to_string(const GridShape& shape);  // only what is not 1: "data=2,tensor=2"; "serial"
+
+class ProcessGrid {
+ public:
+  // Collective. UsageError if the shape's product is not world.size(). `world` must outlive the grid.
+  ProcessGrid(const Communicator& world, GridShape shape);
+  explicit ProcessGrid(const Communicator& world) : ProcessGrid(world, {.data = world.size()}) {}
+
+  const GridShape& shape() const { return shape_; }
+  const GridShape& place() const { return place_; }  // of this rank, each coordinate from 0
+
+  const Communicator& world() const { return world_; }
+  const Communicator& data() const { return data_; }
+  const Communicator& pipeline() const { return pipeline_; }
+  const Communicator& tensor() const { return tensor_; }
+  const Communicator& spatial() const { return spatial_; }
+
+  // data x spatial: the ranks that hold the same parameters and whose gradients are summed.
+  const Communicator& replicas() const { return replicas_; }
+  // pipeline x tensor: the ranks that together hold one copy of the model.
+  const Communicator& model() const { return model_; }
+
+  bool first_stage() const { return place_.pipeline == 0; }
+  bool last_stage() const { return place_.pipeline == shape_.pipeline - 1; }
+  bool only_data() const { return shape_.size() == shape_.data; }
+
+ private:
+  const Communicator& world_;
+  GridShape shape_, place_;
+  Communicator data_, pipeline_, tensor_, spatial_, replicas_, model_;
+};
+
+}  // namespace tandem

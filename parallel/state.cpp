@@ -1,0 +1,62 @@
+#include "parallel/state.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "core/ops.hpp"
+#include "parallel/collectives/collectives.hpp"
+
+namespace tandem {
+namespace {
+
+// Writes `part` where it belongs in a whole.
+void put(const Buffer& part, Tensor& whole) {
+  if (!part.slice) {
+    whole.copy_from(part.values);
+    return;
+  }
+  // Entries of the axis are runs of `inner` values, repeated for all that is before the axis.
+  const Shape& shape = part.values.shape();
+  const int axis = part.slice->axis;
+  Index outer = 1, inner = 1;
+  for (int i = 0; i < axis; ++i) outer *= shape[i];
+  for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
+  const Index run = shape[axis] * inner;
+  for (Index i = 0; i < outer; ++i)
+    std::copy_n(part.values.data() + i * run, run, whole.data() + (i * part.slice->whole + part.slice->begin) * inner);
+}
+
+}  // namespace
+
+void gather_state(const std::vector<Buffer>& parts, const std::vector<Buffer>& whole, const Communicator& world) {
+  // Everybody must know what comes next: names and shapes.
+  nlohmann::json list = nlohmann::json::array();
+  for (const Buffer& b : whole) list.push_back({b.name, std::vector<Index>(b.values.shape().begin(), b.values.shape().end())});
+  list = nlohmann::json::parse(broadcast_text(list.dump(), 0, world));
+
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const auto name = list[i][0].get<std::string>();
+    const Shape shape(std::span<const Index>(list[i][1].get<std::vector<Index>>()));
+    const auto part = std::ranges::find(parts, name, &Buffer::name);
+    const bool have = part != parts.end();
+    std::int64_t covered = have ? part->values.size() : 0;
+    sum_over_ranks(std::span(&covered, 1), world);
+    require(covered == shape.size(), "gather: '{}' has {} values, but the ranks answer for {}", name, shape.size(), covered);
+
+    Tensor sum = Tensor::full(shape, real(-0.0));
+    if (have) {
+      require((part->slice ? whole_shape(part->values.shape(), *part->slice) : part->values.shape()) == shape,
+              "gather: '{}' is {}, a part of it {}", name, shape, part->values.shape());
+      put(*part, sum);
+    }
+    reduce(sum.values(), 0, world);
+    if (world.rank() == 0) Tensor(whole[i].values).copy_from(sum);
+  }
+}
+
+std::vector<Buffer> owned_parts(std::vector<Buffer> state, const ProcessGrid& grid) {
+  if (grid.replicas().rank() != 0) return {};
+  if (grid.tensor().rank() != 0) std::erase_if(state, [](const Buffer& b) { return !b.slice; });
+  return state;
+}
+
+}  // namespace tandem

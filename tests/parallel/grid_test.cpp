@@ -1,0 +1,98 @@
+// The process grid, and training on it: every scheme against the serial run, parameter by parameter.
+#include "parallel/grid.hpp"
+
+#include <doctest/doctest.h>
+
+#include <bit>
+#include <cmath>
+
+#include "parallel/collectives/collectives.hpp"
+#include "tests/parallel/grid_training.hpp"
+
+using namespace tandem;
+
+namespace {
+
+std::vector<int> ranks_of(const Communicator& part, const Communicator& world) {
+  std::vector<int> ranks(static_cast<std::size_t>(world.size()), -1);
+  std::vector<std::int64_t> marks(ranks.size(), 0);
+  marks[static_cast<std::size_t>(world.rank())] = 1;
+  sum_over_ranks(marks, part);
+  std::vector<int> members;
+  for (std::size_t r = 0; r < marks.size(); ++r)
+    if (marks[r]) members.push_back(static_cast<int>(r));
+  return members;
+}
+
+}  // namespace
+
+TEST_CASE("grid: axes are named in any order, and data takes the ranks that are left") {
+  CHECK(grid_shape("", 6) == GridShape{.data = 6});
+  CHECK(grid_shape("tensor=2,data=3", 6) == GridShape{.data = 3, .tensor = 2});
+  CHECK(grid_shape("pipeline=3", 12) == GridShape{.data = 4, .pipeline = 3});
+  CHECK(grid_shape("data=2,pipeline=2,tensor=2,spatial=3", 24) == GridShape{2, 2, 2, 3});
+  CHECK(to_string(GridShape{.data = 2, .spatial = 4}) == "data=2,spatial=4");
+  CHECK(to_string(GridShape{}) == "serial");
+}
+
+TEST_CASE("grid: what cannot be is refused with the reason") {
+  const auto refused = [](std::string_view text, int ranks) { return error_of([&] { grid_shape(text, ranks); }); };
+  CHECK(refused("data=2,tensor=2", 3).find("2 x 1 x 2 x 1 (data, pipeline, tensor, spatial) are 4 ranks, but there are 3") != std::string::npos);
+  CHECK(refused("tensor=2", 3).find("3 ranks are no multiple of 2") != std::string::npos);
+  CHECK(refused("depth=2", 2).find("no axis 'depth'; there are data, pipeline, tensor and spatial") != std::string::npos);
+  CHECK(refused("data", 2).find("data is ''; expected a number") != std::string::npos);
+  CHECK(refused("data=two", 2).find("data is 'two'") != std::string::npos);
+  CHECK(refused("data=0", 2).find("data is '0'") != std::string::npos);
+  CHECK(refused("data=-1", 2).find("data is '-1'") != std::string::npos);
+  CHECK(refused("data=2,data=2", 4).find("data is named twice") != std::string::npos);
+  const Communicator world = Communicator::world();
+  CHECK_THROWS_AS(ProcessGrid(world, {.data = world.size() + 1}), UsageError);
+}
+
+TEST_CASE("grid: the communicator of an axis holds the ranks that differ in it alone") {
+  const Communicator world = Communicator::world();
+  const int p = world.size(), r = world.rank();
+  const ProcessGrid data(world);
+  CHECK(data.only_data());
+  CHECK(data.data().size() == p);
+  CHECK(data.pipeline().size() == 1);
+  if (p == 4) {
+    const ProcessGrid grid(world, {.data = 2, .tensor = 2});
+    CHECK(ranks_of(grid.tensor(), world) == (r < 2 ? std::vector{0, 1} : std::vector{2, 3}));
+    CHECK(ranks_of(grid.data(), world) == (r % 2 == 0 ? std::vector{0, 2} : std::vector{1, 3}));
+  }
+  if (p == 8) {
+    const ProcessGrid grid(world, {.data = 2, .pipeline = 2, .spatial = 2});
+    const int stage = r / 4 * 4;
+    CHECK(ranks_of(grid.replicas(), world) == std::vector{stage, stage + 1, stage + 2, stage + 3});
+    CHECK(ranks_of(grid.spatial(), world) == std::vector{r / 2 * 2, r / 2 * 2 + 1});
+    CHECK(ranks_of(grid.data(), world) == std::vector{stage + r % 2, stage + 2 + r % 2});
+    CHECK(ranks_of(grid.model(), world) == std::vector{r % 4, r % 4 + 4});
+    CHECK(grid.last_stage() == (r >= 4));
+  }
+}
+
+TEST_CASE("layer split: with the layers on any number of ranks, every parameter and buffer has the bits of the serial run") {
+  const Communicator world = Communicator::world();
+  const int p = world.size();
+  for (int stages = 1; stages <= p; ++stages) {
+    const int data = p / stages;
+    if (p % stages != 0 || !std::has_single_bit(static_cast<unsigned>(data)) || stages > GridNet::layers) continue;
+    CAPTURE(stages);
+    for (const double clip : {0.0, 0.5}) {
+      const GridRun run{.grid = {.data = data, .pipeline = stages}, .clip = clip};
+      check_same_bits(trained_on_grid(run, world), trained_alone(run, world), world);
+    }
+  }
+}
+
+TEST_CASE("layer split: negative controls: another M, and layers that start elsewhere, end elsewhere") {
+  const Communicator world = Communicator::world();
+  if (world.size() != 2) return;
+  const GridRun run{.grid = {.pipeline = 2}};
+  const auto split = trained_on_grid(run, world);
+  const State other_m = trained_alone({.micro_batches = 4}, world), other_seed = trained_alone({.seed = 2}, world);
+  if (world.rank() != 0) return;
+  CHECK_FALSE(same(split, other_m));
+  CHECK_FALSE(same(split, other_seed));
+}
