@@ -25,7 +25,7 @@ struct Options {
   TrainingSettings settings;
   DataRequest data;
   RunOptions run;
-  std::string allreduce = "auto", evaluate, json, report, picture, profile;
+  std::string evaluate, json, report, picture, profile;
   std::vector<std::string> predict;
   int threads = 0;
   bool memory = false;
@@ -37,8 +37,11 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--skip-bad", o.data.skip_bad, "leave out files that are no images of the right size, and say which");
   app.add_flag("--cache,!--no-cache", o.data.cache, "keep decoded images in a file for the next run (on unless --no-cache)");
   add_options(app, o.settings);
-  app.add_option("--allreduce", o.allreduce, "auto, window, doubling or ring (the ring keeps the bits on two ranks only)")->capture_default_str();
+  app.add_option("--grid", o.run.grid, "how the ranks share the work, as in data=2,pipeline=2 (else all are data-parallel)");
+  app.add_option("--allreduce", o.run.buckets.algorithm, summed_memory_names() + " (the ring keeps the bits on two ranks only)")->capture_default_str();
   app.add_option("--bucket-bytes", o.run.buckets.bucket_bytes, "gradients that are summed at a time")->capture_default_str();
+  app.add_option("--check-replicas", o.run.check_replicas, "compare the data-parallel ranks' weights every so many steps")
+      ->check(CLI::PositiveNumber);
   app.add_option("--threads", o.threads, "threads of each rank; else OMP_NUM_THREADS")->check(CLI::Range(1, 1024));
   app.add_option("--checkpoint", o.run.checkpoint, "file for the trained model (safetensors), written after each epoch");
   app.add_flag("--resume", o.run.resume, "go on from --checkpoint, with the settings kept in it")->needs("--checkpoint");
@@ -105,13 +108,12 @@ void train_and_tell(const Options& o, const Communicator& world, const std::stri
   const LabelledData data = read_labelled_data(o.data, world);
   tell_left_out(data.tiles, world);
   RunOptions run = o.run;
-  run.buckets.algorithm = o.allreduce;
   if (world.rank() == 0) {
     fmt::print("{}: {} images of {}x{}x{} in {} classes; {} to train, {} to validate, {} to test\n", data.name, data.tiles.size(),
                data.tiles.height, data.tiles.width, data.tiles.channels, data.tiles.classes.size(), data.split.train.size(),
                data.split.validation.size(), data.split.test.size());
-    fmt::print("{} on {} rank(s) of {} thread(s), batches of {} in {} micro-batches\n", o.settings.model, world.size(), thread_count(),
-               o.settings.batch, o.settings.micro_batches);
+    fmt::print("{} on {} rank(s) of {} thread(s) ({}), batches of {} in {} micro-batches\n", o.settings.model, world.size(), thread_count(),
+               to_string(grid_shape(o.run.grid, world.size())), o.settings.batch, o.settings.micro_batches);
     std::fflush(stdout);
     run.on_epoch = [&](const EpochRow& row) {
       fmt::print("{}\n", epoch_line(row, o.settings.epochs));
@@ -170,7 +172,7 @@ void evaluate(Options o, const Communicator& world) {
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<Index>(i);
   const TileDataset dataset(tiles, all, classifier.statistics);
   const auto start = std::chrono::steady_clock::now();
-  const Score result = score(*classifier.model, dataset, world);
+  const Score result = score(*classifier.model, dataset, ProcessGrid(world));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   on_rank_0(world, [&] {
     const ConfusionMatrix& c = result.confusion;

@@ -75,6 +75,23 @@ class Training(Case):
         self.assertNotEqual(self.train(1, "--micro-batches", 4)["weights_hash"], base)
         self.assertFalse(self.train(3)["same_bits_as_serial"])
 
+    def test_same_bits_on_any_grid_and_a_run_goes_on_on_another(self):
+        options = ["--clip", 1, "--check-replicas", 1]
+        base = self.train(1, *options)
+        self.assertEqual(base["grid"], "serial")
+        file = self.tmp / "grid.safetensors"
+        for ranks, grid in [(2, "pipeline=2"), (3, "pipeline=3"), (4, "data=2,pipeline=2")]:
+            with self.subTest(grid):
+                result = self.train(ranks, *options, "--grid", grid, "--checkpoint", file)
+                self.assertTrue(result["same_bits_as_serial"])
+                self.assertEqual((result["grid"], result["weights_hash"], result["accuracy"]),
+                                 (grid, base["weights_hash"], base["accuracy"]))
+                self.assertAlmostEqual(result["loss"], base["loss"], places=6)  # a sum over ranks, in another order
+        whole = self.train(1, "--epochs", 3)
+        self.train(2, "--epochs", 3, "--grid", "pipeline=2", "--checkpoint", file, "--stop-after", 1)
+        self.train(4, "--checkpoint", file, "--resume", "--stop-after", 1, "--grid", "data=2,pipeline=2")
+        self.assertEqual(self.train(3, "--checkpoint", file, "--resume", "--grid", "pipeline=3")["weights_hash"], whole["weights_hash"])
+
     def test_a_stopped_and_resumed_run_ends_with_the_same_bits(self):
         for optimizer, rate in (("sgd", 0.05), ("adam", 0.002)):
             options = ["--epochs", 3, "--optimizer", optimizer, "--learning-rate", rate]
@@ -178,7 +195,9 @@ class BadInput(Case):
         for words, arguments in [(["each rank needs at least one"], ["--micro-batches", 1]), (["model 'vgg'"], ["--model", "vgg"]),
                                  (["--epochs"], ["--epochs", 0]), (["--epochs"], ["--epochs", "many"]), (["--nonsense"], ["--nonsense"]),
                                  (["schedule 'x'"], ["--schedule", "x"]), (["optimizer 'x'"], ["--optimizer", "x"]),
-                                 (["allreduce 'x'"], ["--allreduce", "x"]), (["--checkpoint"], ["--resume"])]:
+                                 (["allreduce 'x'"], ["--allreduce", "x"]), (["--checkpoint"], ["--resume"]),
+                                 (["3 x 1 x 1 x 1", "are 3 ranks, but there are 2"], ["--grid", "data=3"]),
+                                 (["no axis 'depth'"], ["--grid", "depth=2"])]:
             self.refuse(2, words, 2, "--data", self.data, *arguments)
 
     def test_a_run_that_diverges_ends(self):

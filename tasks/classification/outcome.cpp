@@ -44,12 +44,12 @@ std::string summary_text(const TrainingResult& result, int ranks) {
   const ConfusionMatrix& c = result.test.confusion;
   return fmt::format(
       "\n{}\ntest         accuracy {:.2f} %   kappa {:.4f}   macro F1 {:.4f}   loss {:.4f}   ({} images)\n"
-      "speed        {:.0f} images/s in training on {} rank(s) of {} thread(s); {:.1f} s in all; allreduce: {}\n"
+      "speed        {:.0f} images/s in training on {} rank(s) of {} thread(s) ({}); {:.1f} s in all; allreduce: {}\n"
       "weights hash {}   {}\n",
       table(c, result.classifier.classes), 100 * accuracy(c), kappa(c), macro_f1(c), result.test.loss, c.samples(),
-      result.images_per_second, ranks, thread_count(), result.seconds, result.allreduce,
+      result.images_per_second, ranks, thread_count(), result.grid, result.seconds, result.allreduce,
       hex(weights_hash(*result.classifier.model)),
-      result.same_bits_as_serial ? "(the same on any power of two of ranks that divides M, and on any number of threads)"
+      result.same_bits_as_serial ? "(the same with any power of two of data-parallel ranks that divides M, layers on any number of ranks, any threads)"
                                  : "(close to, but not bit for bit, that of the serial run: this number of ranks or allreduce adds in another order)");
 }
 
@@ -74,6 +74,7 @@ nlohmann::json summary_json(const TrainingResult& result, int ranks) {
   j["threads"] = thread_count();
   j["weights_hash"] = hex(weights_hash(*result.classifier.model));
   j["same_bits_as_serial"] = result.same_bits_as_serial;
+  j["grid"] = result.grid;
   j["allreduce"] = result.allreduce;
   j["parameters"] = parameter_count(*result.classifier.model);
   j["settings"] = result.classifier.settings;
@@ -111,6 +112,7 @@ TrainingReport make_report(const TrainingResult& result, const LabelledData& dat
                 {"optimizer", fmt::format("{}, {} schedule, learning rate up to {}", s.optimizer, s.schedule, peak_learning_rate(s))},
                 {"batch", fmt::format("{} images in {} micro-batches", s.batch, s.micro_batches)},
                 {"label smoothing", fmt::format("{}; it raises the training loss, the validation loss is without", s.smoothing)},
+                {"grid", result.grid},
                 {"allreduce", result.allreduce},
                 {"seed", std::to_string(s.seed)},
                 {"same bits as the serial run", result.same_bits_as_serial ? "yes" : "no: this number of ranks or allreduce adds in another order"}},

@@ -27,21 +27,24 @@ Loaded load(const Dataset& data, std::span<const std::int64_t> samples) {
 
 }  // namespace
 
-Score score(Module& model, const Dataset& data, const Communicator& comm) {
+Score score(Module& model, const Dataset& data, const ProcessGrid& grid) {
   const NoGradient no_gradient;
   Score result{ConfusionMatrix(data.classes())};
-  const Range mine = part(data.size(), comm.rank(), comm.size());
+  const Range mine = part(data.size(), grid.data().rank(), grid.data().size());
+  // The ranks that share a model pass the samples on together; one of them counts.
+  const bool counts = grid.last_stage() && grid.tensor().rank() == 0 && grid.spatial().rank() == 0;
   double loss = 0;
   for (std::int64_t begin = mine.begin; begin < mine.end; begin += batch) {
     std::vector<std::int64_t> samples(static_cast<std::size_t>(std::min(batch, mine.end - begin)));
     std::iota(samples.begin(), samples.end(), begin);
     const Loaded loaded = load(data, samples);
     const Variable logits = model.forward(loaded.x, {});
+    if (!counts) continue;
     loss += cross_entropy_sum(logits, loaded.labels).value().item();
     result.confusion.add(loaded.labels, predictions(logits.value()));
   }
-  sum_over_ranks(result.confusion.counts(), comm);
-  result.loss = sum_over_ranks(loss, comm) / static_cast<double>(std::max<std::int64_t>(data.size(), 1));
+  sum_over_ranks(result.confusion.counts(), grid.world());
+  result.loss = sum_over_ranks(loss, grid.world()) / static_cast<double>(std::max<std::int64_t>(data.size(), 1));
   return result;
 }
 

@@ -8,6 +8,8 @@
 
 #include "core/threads.hpp"
 #include "parallel/collectives/collectives.hpp"
+#include "parallel/place.hpp"
+#include "parallel/state.hpp"
 #include "tasks/classification/tile_dataset.hpp"
 #include "tasks/report/progress.hpp"
 
@@ -63,6 +65,22 @@ std::vector<RankRow> gather_rows(const RankRow& mine, const Communicator& world)
   return rows;
 }
 
+// Brings the whole model together in `classifier`, and its moments, from all parts. Collective. The moments are whole on rank 0 only.
+std::shared_ptr<const Optimizer> gather_model(Classifier& classifier, const std::shared_ptr<Module>& my_part, const Optimizer& optimizer,
+                                              const ProcessGrid& grid) {
+  if (grid.only_data()) {
+    classifier.model = std::static_pointer_cast<Sequential>(my_part);
+    return {std::shared_ptr<void>(), &optimizer};  // borrowed
+  }
+  classifier.build();
+  const std::shared_ptr<Optimizer> moments = make_optimizer(classifier.settings.optimizer, classifier.model->parameters(), 0);
+  moments->set_steps(optimizer.steps());
+  gather_state(owned_parts(checkpoint_state(*my_part, &optimizer), grid),
+               grid.world().rank() == 0 ? checkpoint_state(*classifier.model, moments.get()) : std::vector<Buffer>(), grid.world());
+  for (Buffer& b : checkpoint_state(*classifier.model, nullptr)) broadcast(b.values.values(), 0, grid.world());
+  return moments;
+}
+
 }  // namespace
 
 Schedule learning_rates(const TrainingSettings& s, std::int64_t steps) {
@@ -85,10 +103,14 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
   TrainingResult result{
       .classifier = {.settings = settings, .classes = tiles.classes, .image = {tiles.height, tiles.width, tiles.channels},
                      .statistics = channel_statistics(tiles, data.split.train), .data = data.name},
-      .epochs = {}, .test = {ConfusionMatrix(static_cast<int>(tiles.classes.size()))}, .ranks = {}, .allreduce = {}};
+      .epochs = {}, .test = {ConfusionMatrix(static_cast<int>(tiles.classes.size()))}, .ranks = {}, .grid = {}, .allreduce = {}};
   Classifier& classifier = result.classifier;
   classifier.build();
-  Module& model = *classifier.model;
+  const ProcessGrid grid(world, grid_shape(run.grid, world.size()));
+  const Index rows = divide_up(settings.batch, settings.micro_batches);
+  const std::shared_ptr<Module> my_part = place_on_grid(std::exchange(classifier.model, nullptr), classifier.image, rows, grid);
+  Module& model = *my_part;
+  result.grid = to_string(grid.shape());
 
   const TileAugmentation augmentation = settings.augment
       ? TileAugmentation{.shift = static_cast<int>(settings.shift), .brightness = static_cast<real>(settings.brightness)}
@@ -106,13 +128,14 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
       require(saved.classes == classifier.classes && saved.image == classifier.image &&
                   saved.statistics.mean == classifier.statistics.mean && saved.statistics.deviation == classifier.statistics.deviation,
               "{}: it learned from other data ({}); a resumed run is the same run", run.checkpoint, saved.data);
-      load_checkpoint(run.checkpoint, model, optimizer.get());
+      load_checkpoint(run.checkpoint, model, optimizer.get(), grid.only_data() ? Extent::whole_model : Extent::part_of_model);
     };
     on_rank_0(world, load);
     if (world.rank() != 0) load();
   }
-  Trainer trainer(model, *optimizer, classification_loss(static_cast<real>(settings.smoothing)), world,
-                  {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .buckets = run.buckets});
+  Trainer trainer(model, *optimizer, classification_loss(static_cast<real>(settings.smoothing)), grid,
+                  {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .check_replicas = run.check_replicas,
+                   .buckets = run.buckets});
   result.allreduce = trainer.buckets().algorithm();
   result.same_bits_as_serial = trainer.same_bits_as_serial();
 
@@ -161,7 +184,7 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
     const double seconds = clock.seconds();
     times.training += seconds;
 
-    const Score checked = score(model, validation, world);
+    const Score checked = score(model, validation, grid);
     // The last step may have broken the weights after its loss was looked at. Keep the last good checkpoint.
     require(std::isfinite(checked.loss), "training: the loss is {} on validation images after epoch {}; a smaller learning rate may help",
             checked.loss, epoch + 1);
@@ -171,7 +194,10 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
                        .images_per_second = static_cast<double>(training.size()) / seconds,
                        .learning_rate = rate((epoch + 1) * per_epoch - 1)};
     result.epochs.push_back(row);
-    if (!run.checkpoint.empty()) on_rank_0(world, [&] { classifier.save(run.checkpoint, *optimizer); });
+    if (!run.checkpoint.empty()) {
+      const auto moments = gather_model(classifier, my_part, *optimizer, grid);
+      on_rank_0(world, [&] { classifier.save(run.checkpoint, *moments); });
+    }
     if (run.on_epoch) run.on_epoch(row);
   }
   result.seconds = whole.seconds();
@@ -180,7 +206,8 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
   result.ranks = gather_rows({.rank = world.rank(), .host = host_name(), .threads = thread_count(), .images = times.images,
                               .compute_seconds = times.training - times.data - trainer.waited(),
                               .communication_seconds = trainer.waited(), .data_seconds = times.data}, world);
-  result.test = score(model, test, world);
+  result.test = score(model, test, grid);
+  gather_model(classifier, my_part, *optimizer, grid);
   return result;
 }
 
