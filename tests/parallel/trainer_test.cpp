@@ -155,6 +155,58 @@ TEST_CASE("data parallel: every parameter and buffer has the bits of the serial 
   check_equal_bits({.clip = 0.5}, world);
 }
 
+TEST_CASE("data parallel: a weight that is used twice gets the sum of both gradients, once") {
+  // logits = (x W^T) W A^T: one W, two uses
+  class Tied : public Module {
+   public:
+    Tied() : W_(add_parameter("W", {5, side * side * channels}, glorot_uniform())), A_(add_parameter("A", {::classes, side * side * channels}, glorot_uniform())) {}
+    Variable forward(const Variable& x, const Context&) override { return matmul_nt(matmul(matmul_nt(flatten(x), W_), W_), A_); }
+
+   private:
+    Variable W_, A_;
+  };
+  const Communicator world = Communicator::world();
+  if (!in_tree(world)) return;
+  const RandomImages data(16);
+  const auto train = [&](const Communicator& comm) {
+    Tied net;
+    initialise(net, 1);
+    Sgd optimizer(net.parameters(), {});
+    const ProcessGrid grid(comm);
+    Trainer trainer(net, optimizer, classification_loss(), grid, {.micro_batches = 8, .buckets = {.bucket_bytes = 64}});
+    Loader loader(data, Sampler(16, 16, 1), {.steps = 3, .micro_batches = 8, .mine = trainer.my_micro_batches()});
+    while (const auto batch = loader.next()) trainer.step(*batch, 0.05);
+    return net.parameters()[0].variable.value();
+  };
+  const Communicator alone = world.split(world.rank(), 0);
+  const Tensor together = train(world), serial = train(alone);
+  CHECK(std::ranges::equal(together.values(), serial.values()));
+
+  // The control: it has learned something.
+  Tied net;
+  initialise(net, 1);
+  CHECK_FALSE(std::ranges::equal(serial.values(), net.parameters()[0].variable.value().values()));
+}
+
+TEST_CASE("data parallel: the gradient's norm is that of the whole gradient, on every rank") {
+  const Communicator world = Communicator::world();
+  if (!in_tree(world)) return;
+  const RandomImages data(8);
+  const auto norm = [&](const Communicator& comm) {
+    Net net;
+    initialise(net, 1);
+    Sgd optimizer(net.parameters(), {});
+    const ProcessGrid grid(comm);
+    Trainer trainer(net, optimizer, classification_loss(), grid, {.micro_batches = 8, .clip = 1e-3});
+    Loader loader(data, Sampler(8, 8, 1), {.steps = 1, .micro_batches = 8, .mine = trainer.my_micro_batches()});
+    return trainer.step(*loader.next(), 0.1).gradient_norm;
+  };
+  const Communicator alone = world.split(world.rank(), 0);
+  const double together = norm(world);
+  CHECK(together == norm(alone));
+  CHECK(together > 1e-3);  // so clipping had something to do
+}
+
 TEST_CASE("data parallel: any number of ranks and the ring come close to the serial run") {
   const Communicator world = Communicator::world();
   const Communicator alone = world.split(world.rank(), 0);
