@@ -1,7 +1,6 @@
 #include "parallel/collectives/choose.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <limits>
 
@@ -12,22 +11,21 @@
 namespace tandem {
 namespace {
 
-constexpr std::size_t largest = std::size_t{4} << 20;
+constexpr std::size_t largest = std::size_t{16} << 20;
 
-// The median over repetitions, each a few turns long so that the clock can see it.
+// The least over repetitions, each a few turns long so that the clock can see it: whatever disturbs a machine only adds time.
 template <class F>
-Seconds median_time(std::size_t bytes, const F& work) {
+Seconds least_time(std::size_t bytes, const F& work) {
   constexpr int repetitions = 7;
   const int turns = bytes < 1 << 16 ? 10 : 1;
-  std::array<Seconds, repetitions> times{};
+  Seconds least = std::numeric_limits<Seconds>::infinity();
   work();  // connections, page faults
-  for (Seconds& time : times) {
+  for (int repetition = 0; repetition < repetitions; ++repetition) {
     const auto begin = std::chrono::steady_clock::now();
     for (int turn = 0; turn < turns; ++turn) work();
-    time = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / turns;
+    least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / turns);
   }
-  std::ranges::nth_element(times, times.begin() + repetitions / 2);
-  return times[repetitions / 2];
+  return least;
 }
 
 }  // namespace
@@ -43,8 +41,8 @@ LinkProfile measure_links(const Communicator& comm) {
   for (std::size_t bytes = 8; bytes <= largest; bytes *= 4) {
     const std::size_t count = bytes / sizeof(real);
     barrier(comm);
-    const Seconds message = alone ? 0 : median_time(bytes, [&] { comm.exchange(out.first(count), partner, in.first(count), partner); });
-    const Seconds addition = median_time(bytes, [&] { add(out.first(count), in.first(count)); });
+    const Seconds message = alone ? 0 : least_time(bytes, [&] { comm.exchange(out.first(count), partner, in.first(count), partner); });
+    const Seconds addition = least_time(bytes, [&] { add(out.first(count), in.first(count)); });
     points.push_back({.bytes = bytes, .message = max_over_ranks(message, comm), .addition = max_over_ranks(addition, comm)});
   }
   return LinkProfile(std::move(points));
