@@ -78,6 +78,9 @@ struct CrossEntropyOptions {
 Variable cross_entropy_sum(const Variable& logits, std::span<const std::int32_t> labels, const CrossEntropyOptions& options = {});
 // What to divide that sum by for the mean: the sum over rows of w_label.
 real cross_entropy_weight(std::span<const std::int32_t> labels, const CrossEntropyOptions& options = {});
+real class_weight(const CrossEntropyOptions& options, Index label);          // w_label
+// Error that names the first label or option that does not fit `classes`.
+void check_labels(std::span<const std::int32_t> labels, Index classes, const CrossEntropyOptions& options);
 Variable squared_error_sum(const Variable& x, const Tensor& target);         // sum (x - target)^2
 Variable mean_squared_error(const Variable& x, const Tensor& target);        // the same divided by the number of values
 

@@ -18,15 +18,15 @@ Variable Conv2d::forward(const Variable& x, const Context&) {
   return conv2d(x, weight_, bias_, Window::square(options_.kernel, options_.stride, options_.pad), options_.epilogue);
 }
 
-BatchNorm::BatchNorm(Index channels, Epilogue epilogue, real momentum, real epsilon)
+BatchNorm::BatchNorm(Index channels, Epilogue epilogue, real momentum, real epsilon, std::optional<Slice> slice)
     : channels_(channels),
       epilogue_(epilogue),
       momentum_(momentum),
       epsilon_(epsilon),
-      gamma_(add_parameter("gamma", {channels}, constant_init(1))),
-      beta_(add_parameter("beta", {channels}, constant_init(0))),
-      running_mean_(add_buffer("running_mean", Tensor::zeros({channels}))),
-      running_variance_(add_buffer("running_variance", Tensor::full({channels}, 1))) {}
+      gamma_(add_parameter("gamma", {channels}, constant_init(1), slice)),
+      beta_(add_parameter("beta", {channels}, constant_init(0), slice)),
+      running_mean_(add_buffer("running_mean", Tensor::zeros({channels}), slice)),
+      running_variance_(add_buffer("running_variance", Tensor::full({channels}, 1), slice)) {}
 
 Variable BatchNorm::forward(const Variable& x, const Context& context) {
   // A single row has no variance: a last micro-batch of one image whose maps have shrunk to one pixel. Its size depends on M and

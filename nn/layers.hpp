@@ -49,7 +49,9 @@ class Conv2d : public Module {
 // no variance: it is normalised by the running statistics and adds nothing to them.
 class BatchNorm : public Module {
  public:
-  explicit BatchNorm(Index channels, Epilogue epilogue = {}, real momentum = real(0.1), real epsilon = real(1e-5));
+  // `slice`: these channels are a part of a layer's whole (parallel/tensor). Each is normalised by itself, so nothing else changes.
+  explicit BatchNorm(Index channels, Epilogue epilogue = {}, real momentum = real(0.1), real epsilon = real(1e-5),
+                     std::optional<Slice> slice = {});
   Variable forward(const Variable& x, const Context& context) override;
   Index channels() const { return channels_; }
   Epilogue epilogue() const { return epilogue_; }

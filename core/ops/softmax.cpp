@@ -37,7 +37,9 @@ Tensor log_softmax(const Tensor& x) {
   return y;
 }
 
-real weight(const CrossEntropyOptions& options, Index label) {
+}  // namespace
+
+real class_weight(const CrossEntropyOptions& options, Index label) {
   return options.class_weights.empty() ? 1 : options.class_weights[static_cast<std::size_t>(label)];
 }
 
@@ -49,8 +51,6 @@ void check_labels(std::span<const std::int32_t> labels, Index classes, const Cro
     require(labels[i] == options.ignored_label || (labels[i] >= 0 && labels[i] < classes),
             "cross_entropy: label {} of row {} is not one of the {} classes", labels[i], i, classes);
 }
-
-}  // namespace
 
 // With p = softmax(x): dx_k = dy_k - p_k sum_j dy_j, row by row
 Variable log_softmax(const Variable& x) {
@@ -79,7 +79,7 @@ Variable cross_entropy_sum(const Variable& logits, std::span<const std::int32_t>
 
   const real s = options.smoothing;
   real smooth_total = 0;  // of the targets of a row, without the label's own
-  for (Index k = 0; k < K; ++k) smooth_total += s * weight(options, k) / static_cast<real>(K);
+  for (Index k = 0; k < K; ++k) smooth_total += s * class_weight(options, k) / static_cast<real>(K);
 
   const real* const x = logits.value().data();
   Tensor slope = Tensor::zeros(shape), losses = Tensor::zeros({n});
@@ -88,9 +88,9 @@ Variable cross_entropy_sum(const Variable& logits, std::span<const std::int32_t>
       const Index label = labels[static_cast<std::size_t>(i)];
       if (label == options.ignored_label) continue;
       const LogNormaliser row(x + i * K, K);
-      const real own = (1 - s) * weight(options, label), total = smooth_total + own;
+      const real own = (1 - s) * class_weight(options, label), total = smooth_total + own;
       for (Index k = 0; k < K; ++k) {
-        const real target = s * weight(options, k) / static_cast<real>(K) + (k == label ? own : 0), log_p = row.log_p(x[i * K + k]);
+        const real target = s * class_weight(options, k) / static_cast<real>(K) + (k == label ? own : 0), log_p = row.log_p(x[i * K + k]);
         if (target != 0) losses[i] -= target * log_p;  // 0 log 0 = 0
         slope[i * K + k] = std::exp(log_p) * total - target;
       }
@@ -105,7 +105,7 @@ real cross_entropy_weight(std::span<const std::int32_t> labels, const CrossEntro
   if (!options.class_weights.empty()) check_labels(labels, static_cast<Index>(options.class_weights.size()), options);
   Tensor weights = Tensor::zeros({static_cast<Index>(labels.size())});
   for (std::size_t i = 0; i < labels.size(); ++i)
-    if (labels[i] != options.ignored_label) weights[static_cast<Index>(i)] = weight(options, labels[i]);
+    if (labels[i] != options.ignored_label) weights[static_cast<Index>(i)] = class_weight(options, labels[i]);
   return ordered_sum(weights);
 }
 

@@ -1,0 +1,54 @@
+// Who holds what: the ranks of a group each keep a part of one axis of a tensor.
+//
+//   W [5,4] split along axis 0 over p = 2 ranks: rank r holds rows part(5, r, 2)
+//
+//     rank 0   row 0  row 1                   Slice{.axis = 0, .begin = 0, .whole = 5}
+//     rank 1   row 2  row 3  row 4            Slice{.axis = 0, .begin = 2, .whole = 5}
+//
+// The sizes differ by at most one, and every rank derives all of them from (whole, p): nothing is sent to agree on them.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "nn/module.hpp"
+#include "parallel/collectives/collectives.hpp"
+
+namespace tandem {
+
+// A tensor in a group: the same whole on every rank, or on each rank its part of the channels (the last axis).
+enum class Layout { whole, split };
+
+// This rank's part of an axis with `whole` entries, and how many it has.
+// Error in the name of `what` if some rank would get none: it would compute nothing, while the others wait for it.
+Slice own_slice(std::string_view what, int axis, Index whole, const Communicator& group);
+Index own_extent(Index whole, const Communicator& group);
+
+// From everyone's part to the whole, on every rank. Parts travel round a ring, each as one message:
+//
+//   p = 3           step 0: send mine        step 1: send what came
+//     rank 0   a      a ->      a   c          c ->      a b c
+//     rank 1   b      b ->      a b            a ->      a b c
+//     rank 2   c      c ->        b c          b ->      a b c
+//
+// Cost (p-1)a + (p-1)/p n b for a whole of n bytes: p(p-1) messages and (p-1) n bytes over all ranks, also with uneven parts.
+// Only copies move, so all ranks get the same bits. Errors: a part of another size than part(whole, rank, p).
+Tensor gather_slices(const Tensor& mine, int axis, Index whole, const Communicator& group);
+Traffic gather_slices_traffic(int ranks, std::size_t bytes);
+
+// The whole of a parameter, a buffer, or an optimiser's moment that lies like its parameter; what has no slice is whole already.
+// This is how a model split over ranks is compared, hashed and saved. Collective.
+Tensor gather_whole(const Tensor& mine, const std::optional<Slice>& slice, const Communicator& group);
+Tensor gather_whole(const Parameter& parameter, const Communicator& group);
+Tensor gather_whole(const Buffer& buffer, const Communicator& group);
+
+// The way back, without a message: overwrites `mine` with its part of the whole.
+void assign_part(Tensor& mine, const std::optional<Slice>& slice, const Tensor& whole);
+
+// Parameters and buffers of one model into another with the same names, of which one or both are split. `gather_into` fills a
+// whole model on every rank (then weights_hash and save_checkpoint serve as for a serial run), `assign_parts` a split one.
+// Error if a name is missing.
+void gather_into(Module& whole, const Module& split, const Communicator& group);
+void assign_parts(Module& split, const Module& whole);
+
+}  // namespace tandem
