@@ -2,7 +2,6 @@
 #include "parallel/tensor/group_ops.hpp"
 
 #include "core/gradcheck.hpp"
-#include "nn/data.hpp"
 #include "tests/parallel/tensor/support.hpp"
 
 using namespace tandem;
