@@ -20,8 +20,8 @@ TEST_CASE("tensor: cross-entropy of split classes is that of the whole logits, l
   const Communicator world = Communicator::world();
   const Index p = world.size();
   for (const Case& c : std::initializer_list<Case>{
-           {4, p}, {5, p + 1}, {3, 2 * p - 1}, {6, 40, real(0.1)}, {6, 17, real(0.1), 1, true, true}, {6, 17, 1}, {1, 9, 0, 100, true}, {0, 9},
-           {7, 33, real(0.2), 30, true, true}}) {
+           {4, p}, {5, p + 1}, {3, 2 * p - 1}, {6, 40, real(0.1)}, {6, 17, real(0.1), 1, true, true}, {6, 17, 1},
+           {1, 9, 0, 100, true}, {0, 9}, {7, 33, real(0.2), 30, true, true}}) {
     CAPTURE(c.n);
     CAPTURE(c.classes);
     Tensor x = random_tensor({c.n, c.classes});

@@ -56,14 +56,15 @@ TEST_CASE("tensor: column linear, row linear and the pair are the serial layers,
     for (const Index n : {1, 5}) {
       CAPTURE(width);
       const Tensor x = whole_numbers({n, 6}), wide = whole_numbers({n, width});
-      const auto column = std::make_shared<Linear>(6, width, he_normal(), with_relu), row = std::make_shared<Linear>(width, 7, he_normal(), with_relu);
-      set_whole_numbers(*column);
-      set_whole_numbers(*row);
-      ColumnLinear split(6, width, world, Layout::split, he_normal(), with_relu), gathered(6, width, world, Layout::whole, he_normal(), with_relu);
+      Linear column(6, width, he_normal(), with_relu), row(width, 7, he_normal(), with_relu);
+      set_whole_numbers(column);
+      set_whole_numbers(row);
+      ColumnLinear split(6, width, world, Layout::split, he_normal(), with_relu);
+      ColumnLinear gathered(6, width, world, Layout::whole, he_normal(), with_relu);
       RowLinear summed(width, 7, world, he_normal(), with_relu);
-      check_against(*column, split, x, world, Layout::whole, Layout::split);
-      check_against(*column, gathered, x, world);
-      check_against(*row, summed, wide, world, Layout::split, Layout::whole);
+      check_against(column, split, x, world, Layout::whole, Layout::split);
+      check_against(column, gathered, x, world);
+      check_against(row, summed, wide, world, Layout::split, Layout::whole);
     }
     const Layers serial = layers({std::make_shared<Linear>(6, width, he_normal(), with_relu), std::make_shared<Linear>(width, 7)});
     const Layers pair = layers({std::make_shared<ColumnLinear>(6, width, world, Layout::split, he_normal(), with_relu),
@@ -93,7 +94,8 @@ TEST_CASE("tensor: column conv2d, row conv2d and the pair are the serial layers,
       check_against(row, summed, wide, world, Layout::split, Layout::whole);
     }
   const Layers serial = layers({std::make_shared<Conv2d>(3, 17), std::make_shared<Relu>(), std::make_shared<Conv2d>(17, 4)});
-  const Layers pair = layers({std::make_shared<ColumnConv2d>(3, 17, world), std::make_shared<Relu>(), std::make_shared<RowConv2d>(17, 4, world)});
+  const Layers pair = layers({std::make_shared<ColumnConv2d>(3, 17, world), std::make_shared<Relu>(),
+                              std::make_shared<RowConv2d>(17, 4, world)});
   set_whole_numbers(*serial);
   check_against(*serial, *pair, whole_numbers({2, 5, 6, 3}), world);
 }
@@ -106,14 +108,15 @@ TEST_CASE("tensor: batch normalisation of split channels is that of the whole, r
       BatchNorm serial(channels, {.relu = true, .max_pool = true});
       SplitBatchNorm split(channels, world, result, {.relu = true, .max_pool = true});
       // Sums of `rows` terms of size up to 10, should a kernel cut them elsewhere for another number of channels.
-      check_against(serial, split, random_tensor({3, 4, 4, channels}), world, Layout::split, result, 10 * static_cast<double>(rows) * epsilon);
+      const double tolerance = static_cast<double>(rows) * epsilon;
+      check_against(serial, split, random_tensor({3, 4, 4, channels}), world, Layout::split, result, 10 * tolerance);
       for (BatchNorm* norm : std::initializer_list<BatchNorm*>{&serial, &split}) {
         std::vector<real> part(static_cast<std::size_t>(norm->statistics_size()));
         norm->take_statistics(part);
         norm->commit_statistics(part);
       }
       for (std::size_t i = 0; i < 2; ++i) {
-        CHECK(largest_difference(gather_whole(split.buffers()[i], world), serial.buffers()[i].values) <= static_cast<double>(rows) * epsilon);
+        CHECK(largest_difference(gather_whole(split.buffers()[i], world), serial.buffers()[i].values) <= tolerance);
         CHECK(largest_difference(serial.buffers()[i].values, Tensor::full({channels}, static_cast<real>(i))) > 1e-3);  // they moved
       }
     }
@@ -122,7 +125,8 @@ TEST_CASE("tensor: batch normalisation of split channels is that of the whole, r
 TEST_CASE("tensor: a seed means the same weights, split or not; a slice drawn as a matrix of its own would differ") {
   const Communicator world = Communicator::world();
   const Layers serial = layers({std::make_shared<Linear>(6, 11), std::make_shared<Linear>(11, 9, glorot_uniform())});
-  const Layers split = layers({std::make_shared<ColumnLinear>(6, 11, world), std::make_shared<RowLinear>(11, 9, world, glorot_uniform())});
+  const Layers split = layers({std::make_shared<ColumnLinear>(6, 11, world),
+                               std::make_shared<RowLinear>(11, 9, world, glorot_uniform())});
   initialise(*serial, 3);
   initialise(*split, 3);
   for (std::size_t i = 0; i < 4; ++i)
@@ -130,9 +134,12 @@ TEST_CASE("tensor: a seed means the same weights, split or not; a slice drawn as
 
   if (world.size() == 1) return;
   // As its own matrix: every rank would draw the same rows. (Of a row layer even the scale, 2 / fan_in, would be another.)
-  const Layers own = layers({std::make_shared<Linear>(6, own_extent(11, world)), std::make_shared<Linear>(own_extent(11, world), 9)});
+  const Index w = own_extent(11, world);
+  const Layers own = layers({std::make_shared<Linear>(6, w), std::make_shared<Linear>(w, 9)});
   initialise(*own, 3);
-  const auto whole = [&](std::size_t i, int axis, Index n) { return gather_slices(own->parameters()[i].variable.value(), axis, n, world); };
+  const auto whole = [&](std::size_t i, int axis, Index n) {
+    return gather_slices(own->parameters()[i].variable.value(), axis, n, world);
+  };
   CHECK_FALSE(same_bits(whole(0, 0, 11), serial->parameters()[0].variable.value()));
   CHECK_FALSE(same_bits(whole(2, 1, 11), serial->parameters()[2].variable.value()));
 }
