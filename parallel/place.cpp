@@ -1,6 +1,7 @@
 #include "parallel/place.hpp"
 
 #include "parallel/pipeline/stage.hpp"
+#include "parallel/tensor/tensor_parallel.hpp"
 
 namespace tandem {
 
@@ -12,6 +13,7 @@ std::shared_ptr<Module> place_on_grid(std::shared_ptr<Sequential> serial, const 
     const std::vector<Range> stages = balanced_partition(layer_seconds(*serial, batch, grid.world()), grid.pipeline().size());
     part = std::make_shared<PipelineStage>(*serial, sample, stages, grid.pipeline());
   }
+  tensor_parallel(*part, grid.tensor());
   return part;
 }
 

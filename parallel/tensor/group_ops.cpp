@@ -1,5 +1,7 @@
 #include "parallel/tensor/group_ops.hpp"
 
+#include <algorithm>
+
 namespace tandem {
 namespace {
 
@@ -7,8 +9,8 @@ namespace {
 // few messages give way to few bytes: between 2 and 24 KB for 2 to 8 ranks.
 constexpr Link one_host{.alpha = 1e-6, .beta = 2e-10, .gamma = 1e-10};
 
-bool few_messages(int ranks, std::size_t bytes) {
-  return recursive_doubling_allreduce_cost(ranks, bytes, one_host) <= ring_allreduce_cost(ranks, bytes, one_host);
+const AllreduceAlgorithm& cheapest(int ranks, std::size_t bytes) {
+  return *std::ranges::min_element(allreduce_algorithms(), {}, [=](const AllreduceAlgorithm& a) { return a.cost(ranks, bytes, one_host); });
 }
 
 Tensor summed(const Tensor& x, const Communicator& group) {
@@ -20,15 +22,10 @@ Tensor summed(const Tensor& x, const Communicator& group) {
 }  // namespace
 
 void group_allreduce(std::span<real> values, const Communicator& group) {
-  if (few_messages(group.size(), values.size_bytes()))
-    recursive_doubling_allreduce(values, group);
-  else
-    ring_allreduce(values, group);
+  run(cheapest(group.size(), values.size_bytes()).plan, values, group);
 }
 
-Traffic group_allreduce_traffic(int ranks, std::size_t bytes) {
-  return few_messages(ranks, bytes) ? recursive_doubling_allreduce_traffic(ranks, bytes) : ring_allreduce_traffic(ranks, bytes);
-}
+Traffic group_allreduce_traffic(int ranks, std::size_t bytes) { return cheapest(ranks, bytes).traffic(ranks, bytes); }
 
 Variable copy_to_group(const Variable& x, const Communicator& group) {
   if (group.size() == 1) return x;

@@ -20,8 +20,8 @@
 //          backward: <== allreduce                forward: allreduce ==>
 //
 // Every rank of the group gets the same bits from a sum, so parameters that every rank keeps whole get the same gradients and stay
-// equal without ever being compared. Both algorithms give that: recursive doubling, because partners add the same two numbers and
-// a + b == b + a; the ring, because each chunk is summed once, by one rank after the other, and then copied to all.
+// equal without ever being compared. All our algorithms give that: doubling, because partners add the same two numbers and
+// a + b == b + a; halving and the ring, because each chunk is summed once, in one order, and then copied to all.
 //
 // Every rank of the group must run the same operations in the same order. That holds if all run the same layers on the same samples:
 // backward() visits nodes in an order that follows from the graph alone. `group` must outlive the graph.
@@ -46,8 +46,8 @@ Variable sum_over_group(const Variable& x, const Communicator& group);
 // Error: x's last axis is not this rank's part.
 Variable gather_channels(const Variable& x, Index channels, const Communicator& group);
 
-// The sum behind all of these, in place: recursive doubling or the ring, whichever costs less by its formula. The choice depends on
-// (p, bytes) alone, so that all ranks make the same one.
+// The sum behind all of these, in place, by the algorithm that costs least by its formula. The choice depends on (p, bytes) alone, never
+// on a measurement, so that all ranks make the same one, and a run makes the same as the last.
 void group_allreduce(std::span<real> values, const Communicator& group);
 Traffic group_allreduce_traffic(int ranks, std::size_t bytes);
 

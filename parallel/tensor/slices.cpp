@@ -13,12 +13,6 @@ std::vector<Buffer> values_of(const Module& model) {
   return all;
 }
 
-const Buffer& named(const std::vector<Buffer>& all, const std::string& name) {
-  const auto found = std::ranges::find(all, name, &Buffer::name);
-  require(found != all.end(), "tensor parallel: one model has '{}', the other has not; both must come from the same model", name);
-  return *found;
-}
-
 }  // namespace
 
 Slice own_slice(std::string_view what, int axis, Index whole, const Communicator& group) {
@@ -66,14 +60,13 @@ void assign_part(Tensor& mine, const std::optional<Slice>& slice, const Tensor& 
   mine.copy_from(slice ? take(whole, *slice, mine.dim(slice->axis)) : whole);
 }
 
-void gather_into(Module& whole, const Module& split, const Communicator& group) {
-  const std::vector<Buffer> parts = values_of(split);
-  for (Buffer& b : values_of(whole)) b.values.copy_from(gather_whole(named(parts, b.name), group));
-}
-
 void assign_parts(Module& split, const Module& whole) {
   const std::vector<Buffer> wholes = values_of(whole);
-  for (Buffer& b : values_of(split)) assign_part(b.values, b.slice, named(wholes, b.name).values);
+  for (Buffer& b : values_of(split)) {
+    const auto found = std::ranges::find(wholes, b.name, &Buffer::name);
+    require(found != wholes.end(), "tensor parallel: the whole model has no '{}'", b.name);
+    assign_part(b.values, b.slice, found->values);
+  }
 }
 
 }  // namespace tandem

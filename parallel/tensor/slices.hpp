@@ -37,7 +37,7 @@ Tensor gather_slices(const Tensor& mine, int axis, Index whole, const Communicat
 Traffic gather_slices_traffic(int ranks, std::size_t bytes);
 
 // The whole of a parameter, a buffer, or an optimiser's moment that lies like its parameter; what has no slice is whole already.
-// This is how a model split over ranks is compared, hashed and saved. Collective.
+// On every rank, for a look at a split model; parallel/state.hpp brings a checkpoint together on one. Collective.
 Tensor gather_whole(const Tensor& mine, const std::optional<Slice>& slice, const Communicator& group);
 Tensor gather_whole(const Parameter& parameter, const Communicator& group);
 Tensor gather_whole(const Buffer& buffer, const Communicator& group);
@@ -45,10 +45,7 @@ Tensor gather_whole(const Buffer& buffer, const Communicator& group);
 // The way back, without a message: overwrites `mine` with its part of the whole.
 void assign_part(Tensor& mine, const std::optional<Slice>& slice, const Tensor& whole);
 
-// Parameters and buffers of one model into another with the same names, of which one or both are split. `gather_into` fills a
-// whole model on every rank (then weights_hash and save_checkpoint serve as for a serial run), `assign_parts` a split one.
-// Error if a name is missing.
-void gather_into(Module& whole, const Module& split, const Communicator& group);
+// The same for all parameters and buffers of a split model, from a whole one with the same names. Error if a name is missing.
 void assign_parts(Module& split, const Module& whole);
 
 }  // namespace tandem

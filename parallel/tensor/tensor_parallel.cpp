@@ -2,6 +2,7 @@
 
 #include <typeinfo>
 
+#include "parallel/pipeline/stage.hpp"
 #include "parallel/tensor/column.hpp"
 #include "parallel/tensor/row.hpp"
 
@@ -14,13 +15,13 @@ bool is_one_of(const Module& module) {
 }
 
 bool is_container(const Module& module) {
-  return dynamic_cast<const Sequential*>(&module) || dynamic_cast<const Residual*>(&module);
+  return dynamic_cast<const Sequential*>(&module) || dynamic_cast<const Residual*>(&module) || is_one_of<PipelineStage>(module);
 }
 
 class Walk {
  public:
   std::vector<TensorAssignment> plan(Module& model) {
-    require(is_container(model), "tensor parallel: the model is neither Sequential nor Residual; put it into a Sequential");
+    require(is_container(model), "tensor parallel: the model is neither Sequential, Residual nor a stage; put it into a Sequential");
     inside(model);
     make_whole();
     return std::move(plan_);

@@ -33,7 +33,7 @@ struct TensorAssignment {
   Layout result;       // of its activation; a row's is always whole
 };
 
-// Error: the model is neither Sequential nor Residual, so the walk does not know in which order its parts compute.
+// Error: the model is neither Sequential, Residual nor a pipeline's stage, so the walk does not know in which order its parts compute.
 std::vector<TensorAssignment> plan_tensor_parallel(Module& model);
 std::string describe(const std::vector<TensorAssignment>& plan);  // "conv1 column, conv2 row, ..."; "column+": gathers
 

@@ -124,8 +124,8 @@ TEST_CASE("tensor: the operators send what their formulas say") {
 
 TEST_CASE("tensor: short sums go by few messages, long ones by few bytes") {
   CHECK(group_allreduce_traffic(1, 1000) == nothing);
-  CHECK(group_allreduce_traffic(4, 64) == recursive_doubling_allreduce_traffic(4, 64));
-  CHECK(group_allreduce_traffic(4, 1 << 20) == ring_allreduce_traffic(4, 1 << 20));
+  CHECK(group_allreduce_traffic(4, 64) == doubling_allreduce_traffic(4, 64));
+  CHECK(group_allreduce_traffic(4, 1 << 20) == halving_allreduce_traffic(4, 1 << 20));
   CHECK(group_allreduce_traffic(3, 1 << 20) == ring_allreduce_traffic(3, 1 << 20));
 }
 

@@ -108,7 +108,7 @@ TEST_CASE("tensor parallel: each rank keeps its share of the weights, and gather
   const Communicator world = Communicator::world();
   for (const Model& m : models) {
     CAPTURE(m.name);
-    const auto serial = m.make(), split = m.make(), drawn = m.make(), gathered = m.make();
+    const auto serial = m.make(), split = m.make(), drawn = m.make();
     initialise(*serial, 1);
     initialise(*split, 1);
     tensor_parallel(*split, world);
@@ -116,9 +116,8 @@ TEST_CASE("tensor parallel: each rank keeps its share of the weights, and gather
     initialise(*drawn, 1);  // split first, drawn afterwards: the same
     for (std::size_t i = 0; i < split->parameters().size(); ++i)
       CHECK(same_bits(split->parameters()[i].variable.value(), drawn->parameters()[i].variable.value()));
-
-    gather_into(*gathered, *split, world);
-    CHECK(weights_hash(*gathered) == weights_hash(*serial));
+    for (std::size_t i = 0; i < split->parameters().size(); ++i)
+      CHECK(same_bits(gather_whole(split->parameters()[i], world), serial->parameters()[i].variable.value()));
 
     Index split_count = 0, whole_count = 0;
     for (const Parameter& p : split->parameters()) (p.slice ? split_count : whole_count) += p.variable.value().size();
