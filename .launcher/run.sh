@@ -50,8 +50,7 @@ do_run() {
   check_preset
   find_program "$1"; shift
   ((limit == 0)) || limited=(timeout --foreground --kill-after=1 "$limit")
-  [[ -z $strict ]] || strict=$root/build/$preset/lib/libtandem_strict.so
-  [[ -z $strict || -f $strict ]] || misuse "run: --strict needs $strict; run:  tandem build --preset $preset tandem_strict"
+  [[ -z $strict ]] || find_strict
 
   host_count=$(tr , '\n' <<<"$hosts" | sed 's/:.*//' | sort -u | wc -l)
   ranks_here=$(((ranks + host_count - 1) / host_count))
@@ -79,6 +78,13 @@ find_program() {
   [[ $1 != */* ]] || misuse "run: $1 is not a program"
   [[ -d $bin ]] || misuse "run: build/$preset has no programs yet; run:  tandem build --preset $preset"
   misuse "run: no program '$1' in build/$preset; there are: $(find "$bin" -maxdepth 1 -type f -executable -printf '%P\n' | sort | paste -sd' ')"
+}
+
+# Sets $strict to the library that makes sends synchronous: of the program's own build, else of the preset's.
+find_strict() {
+  strict=$(readlink -f "$(dirname "$program")/../lib/libtandem_strict.so" || true)
+  [[ -f $strict ]] || strict=$root/build/$preset/lib/libtandem_strict.so
+  [[ -f $strict ]] || misuse "run: --strict needs $strict; run:  tandem build --preset $preset tandem_strict"
 }
 
 # Scripts and static programs do not show whether they use MPI, nor does Python: they do if ranks were asked for.
