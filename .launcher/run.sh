@@ -1,24 +1,33 @@
 # shellcheck shell=bash
 # tandem run: a program on some ranks, on any machine, with nothing to configure.
 
-enough_shm=1024  # megabytes in /dev/shm from which on ranks share memory there
-
-#? run [-n RANKS] [--threads T] [--preset NAME] [--hosts A,B:4 | --hostfile FILE] [MPIRUN OPTIONS...] PROGRAM ARGUMENTS...
+#? run [-n RANKS] [OPTIONS...] [MPIRUN OPTIONS...] PROGRAM ARGUMENTS...
 #?   Starts a program, one of ours by name or any by its path, on RANKS ranks (default 1).
-#?   Every rank gets OMP_NUM_THREADS = max(1, cores / ranks) threads, unless that is set or --threads says otherwise.
-#?   A program that links no MPI starts without mpirun. The exit code is the program's.
+#?   --threads T         threads of each rank; else $OMP_NUM_THREADS, else max(1, cores / ranks)
+#?   --preset NAME       of which build, for our own programs
+#?   --hosts A,B:4       on these hosts, or --hostfile FILE; Tandem and the program are at the same paths on all of them
+#?   --limit S           ends the job if it takes longer than S seconds; the exit code is then 124
+#?   --freeze-limit S    ends it if a rank is frozen for S seconds: stopped, or stuck in a device (default 60; 0: never)
+#?   --strict            makes every send synchronous, so that a program which relies on MPI's buffers hangs
+#?   The exit code is the program's. If one rank fails, is killed or freezes, the others end with it, and a line names it.
+#?   A program that links no MPI starts without mpirun.
 #?     tandem run -n 2 classify --epochs 4
 #?     tandem run -n 2 --mca btl self,tcp ./my_mpi_program
+#?     tandem run -n 2 --strict --limit 60 ./my_mpi_program
 #?     tandem run -n 8 --hosts anna:4,berta:4 classify
 #?   Slurm can start the programs itself:  srun -n 4 build/release/bin/classify
 do_run() {
   exit_on_help "$@"
-  local ranks=1 threads="" hosts="" options=() program host_count ranks_here
+  local ranks=1 threads="" hosts="" limit=0 freeze_limit=${TANDEM_FREEZE_LIMIT:-60} strict=""
+  local options=() limited=() program host_count ranks_here
   while [[ ${1:-} == -* ]]; do
     case $1 in
       -n | --n | -np | --np | -c) ranks=${2:-}; shift ;;
       --threads) threads=${2:-}; shift ;;
       --preset) preset=${2:-}; shift ;;
+      --limit) limit=${2:-}; shift ;;
+      --freeze-limit) freeze_limit=${2:-}; shift ;;
+      --strict) strict=1 ;;
       --hosts | --host | -H) hosts=${2:-} options+=(--host "${2:-}"); shift ;;
       --hostfile | --machinefile)
         [[ -r ${2:-} ]] || misuse "run: cannot read the host file '${2:-}'"
@@ -35,9 +44,13 @@ do_run() {
   done
   [[ $ranks =~ ^[1-9][0-9]*$ ]] || misuse "run: -n is '$ranks'; expected a number of ranks, 1 or more"
   [[ $threads =~ ^([1-9][0-9]*)?$ ]] || misuse "run: --threads is '$threads'; expected 1 or more"
+  [[ $limit =~ ^[0-9]+$ ]] || misuse "run: --limit is '$limit'; expected whole seconds, or 0 for none"
+  [[ $freeze_limit =~ ^[0-9]+$ ]] || misuse "run: --freeze-limit is '$freeze_limit'; expected whole seconds, or 0 for none"
   (($#)) || misuse "run: which program?  tandem run --help"
   check_preset
   find_program "$1"; shift
+  ((limit == 0)) || limited=(timeout --foreground --kill-after=1 "$limit")
+  [[ -z $strict ]] || find_strict
 
   host_count=$(tr , '\n' <<<"$hosts" | sed 's/:.*//' | sort -u | wc -l)
   ranks_here=$(((ranks + host_count - 1) / host_count))
@@ -49,11 +62,11 @@ do_run() {
 
   if ! is_mpi "$program"; then
     ((ranks == 1)) || say "$(basename "$program") links no MPI: starting it once"
-    exec "$program" "$@"
+    exec "${limited[@]}" "$program" "$@"
   fi
   have mpirun || fail "mpirun is missing; run:  tandem setup"
   prepare_mpi
-  start_ranks mpirun -n "$ranks" "${options[@]}" "$program" "$@"
+  start_ranks "$program" "$@"
 }
 
 # Sets $program to the path of a program given by path or by the name of one of ours.
@@ -67,79 +80,15 @@ find_program() {
   misuse "run: no program '$1' in build/$preset; there are: $(find "$bin" -maxdepth 1 -type f -executable -printf '%P\n' | sort | paste -sd' ')"
 }
 
+# Sets $strict to the library that makes sends synchronous: of the program's own build, else of the preset's.
+find_strict() {
+  strict=$(readlink -f "$(dirname "$program")/../lib/libtandem_strict.so" || true)
+  [[ -f $strict ]] || strict=$root/build/$preset/lib/libtandem_strict.so
+  [[ -f $strict ]] || misuse "run: --strict needs $strict; run:  tandem build --preset $preset tandem_strict"
+}
+
 # Scripts and static programs do not show whether they use MPI, nor does Python: they do if ranks were asked for.
 is_mpi() {
   local libraries
   if libraries=$(ldd "$1" 2>/dev/null) && [[ $(basename "$1") != python* ]]; then [[ $libraries == *libmpi* ]]; else ((ranks > 1)); fi
-}
-
-# Sets an environment variable unless the user did.
-default() { [[ -v $1 ]] || export "$1=$2"; }
-
-# What Open MPI must be told so that it just works here. As environment variables, so that options of mpirun win.
-prepare_mpi() {
-  job="" shared=""                                    # the folders to remove at the end, never what the environment calls so
-  default OMPI_ALLOW_RUN_AS_ROOT 1
-  default OMPI_ALLOW_RUN_AS_ROOT_CONFIRM 1
-  default OMPI_MCA_rmaps_base_oversubscribe 1         # more ranks than cores is how one learns on a laptop
-  default OMPI_MCA_hwloc_base_binding_policy none     # else all threads of a rank share one core
-  default OMPI_MCA_mpi_yield_when_idle $((ranks_here > $(cores)))
-  default OMPI_MCA_btl_base_warn_component_unused 0   # no lament over networks that are not there
-  default TANDEM_TERMINAL "$([[ -t 1 ]] && echo 1 || echo 0)"  # mpirun gives every rank a terminal, whatever ours is
-  default ASAN_OPTIONS detect_leaks=0                 # Open MPI never frees some of its memory
-  may_read_other_process || default OMPI_MCA_btl_vader_single_copy_mechanism none
-  if ((host_count > 1)) || [[ ${SLURM_JOB_NUM_NODES:-1} != 1 ]]; then
-    mapfile -t -O "${#options[@]}" options < <(compgen -e | sed -nE 's/^((TANDEM|OMP|ASAN)_.*)/-x\n\1/p')
-    return
-  fi
-  options+=(--quiet)                                  # else 20 lines of mpirun bury the program's last word
-  default OMPI_MCA_pml ob1
-  default OMPI_MCA_btl self,vader
-  # Shared memory is files: in /dev/shm where that is roomy (a container may have 64 MB), else in the job's folder.
-  job=$(mktemp -d "${TMPDIR:-/tmp}/tandem.XXXXXX") shared=$job
-  (($(free_disk /dev/shm) < enough_shm)) || shared=$(mktemp -d /dev/shm/tandem.XXXXXX)
-  default OMPI_MCA_orte_tmpdir_base "$job"
-  default OMPI_MCA_btl_vader_backing_directory "$shared"
-  default OMPI_MCA_osc_sm_backing_directory "$shared"
-}
-
-# Open MPI copies a large message by reading the other rank's memory, which some containers forbid. So try it on a sibling.
-may_read_other_process() {
-  python3 -SEc '
-import ctypes, os, signal, sys
-class Piece(ctypes.Structure): _fields_ = [("address", ctypes.c_void_p), ("size", ctypes.c_size_t)]
-libc, word, copy = ctypes.CDLL(None), ctypes.create_string_buffer(b"tandem"), ctypes.create_string_buffer(6)
-ready, tell = os.pipe()
-sibling = os.fork()
-if sibling == 0:
-    libc.prctl(0x59616d61, ctypes.c_ulong(-1), 0, 0, 0)  # PR_SET_PTRACER_ANY, as Open MPI does
-    signal.alarm(5)
-    os.write(tell, b".")
-    signal.pause()
-os.read(ready, 1)
-mine, theirs = (Piece(ctypes.addressof(buffer), 6) for buffer in (copy, word))
-reader = os.fork()
-if reader == 0: os._exit(libc.process_vm_readv(sibling, ctypes.byref(mine), 1, ctypes.byref(theirs), 1, 0) != 6)
-status = os.waitpid(reader, 0)[1]
-os.kill(sibling, signal.SIGKILL)
-sys.exit(status != 0)' 2>/dev/null
-}
-
-# Runs mpirun as a child, so that the job's folders go away however it ends.
-start_ranks() {
-  local code=0 stopped=0 child="" signal
-  trap 'rm -rf ${job:+"$job" "$shared"}' EXIT
-  for signal in HUP INT TERM; do
-    # shellcheck disable=SC2064  # the signal is meant to be filled in now
-    trap "stopped=$((128 + $(kill -l $signal))); kill -TERM \$child 2>/dev/null || true" $signal
-  done
-  "$@" <&0 &
-  child=$!
-  while kill -0 "$child" 2>/dev/null; do  # a signal ends `wait` early
-    code=0
-    wait "$child" || code=$?
-  done
-  ((stopped == 0)) || exit "$stopped"
-  ((code <= 128)) || say "a rank was killed by SIG$(kill -l $((code - 128)))$([[ $code != 137 ]] || echo ': out of memory?')"
-  return "$code"
 }

@@ -3,6 +3,7 @@
 
 failing_rank_test.py PROGRAM [UNITTEST ARGUMENTS...]"""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -45,6 +46,13 @@ class EndOfJob(unittest.TestCase):
     def test_a_buffer_that_dies_under_a_message_ends_the_job(self):
         words = "an error was thrown while a message was under way; its buffer dies, so the job ends here"
         self.expect("message_under_way", 1, f"rank 2 of 3: {words}")
+
+    def test_hosts_that_compute_differently_are_refused_by_name(self):
+        host = os.uname().nodename
+        result = job("other_machine")
+        self.assertEqual((result.returncode, result.stdout, result.stderr.count("\n")), (1, "", 1), result.stderr)
+        self.assertRegex(result.stderr, rf"^error: the hosts of this job do not compute alike: rank 0 on {host} is '.*', "
+                                        rf"but rank 2 on {host} is 'built for another CPU'; build for the oldest")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
 // What this rank hands to MPI, counted at MPI's own door.
 //
-// MPI names every function twice: MPI_Isend is a weak symbol that a program may define itself, PMPI_Isend is the real one
-// (MPI 4.0, chapter 15). pmpi_count.cpp defines the sends, counts, and passes them on. So nothing we believe about our own
+// MPI's functions can be replaced (MPI 4.0, chapter 15). pmpi_count.cpp defines the sends, counts, and passes them on to the next
+// who defines them: MPI, or parallel/mpi/strict/ if `tandem run --strict` put that in between. So nothing we believe about our own
 // code enters the numbers.
-//
-// With TANDEM_STRICT=1 in the environment it passes every send on as its *synchronous* form, which completes only when the
-// receiver is there. MPI may always behave so, but does it only for long messages. Code that hangs then was wrong before.
 #pragma once
 
 #include "parallel/collectives/collectives.hpp"

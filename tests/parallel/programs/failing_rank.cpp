@@ -1,10 +1,17 @@
-// A program that fails as its first argument says; failing_rank_test.py watches how the job ends.
+// A program that fails as its first argument says; failing_rank_test.py watches how the job ends, and kill_test.py what is left.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/error.hpp"
 #include "core/real.hpp"
 #include "parallel/mpi/environment.hpp"
+#include "parallel/mpi/machine.hpp"
 
 using namespace tandem;
 
@@ -29,6 +36,22 @@ int fail_as_told(const Communicator& world, int argc, char** argv) {
     const Communicator copy = world.duplicate();
     if (r == last) fail("thrown by an owner of a communicator");
     copy.barrier();
+  }
+  if (how == "other_machine") require_same_machine(world, r == last ? "built for another CPU" : machine_signature());
+  if (how == "send_first" && r < 2) {  // right only if MPI keeps the 8 bytes for us
+    const double out = r;
+    double in = -1;
+    world.send(std::span(&out, 1), 1 - r);
+    world.receive(std::span(&in, 1), 1 - r);
+  }
+  // Says who it is and waits in MPI, all but the last rank, which computes for the seconds told; the word after that is "done".
+  if (how == "wait") {
+    fmt::print("{} {}\n", r, getpid());
+    std::fflush(stdout);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(argc > 2 ? std::stoi(argv[2]) : 100);
+    while (r == last && std::chrono::steady_clock::now() < end) continue;
+    world.barrier();
+    if (r == 0) fmt::print("done\n");
   }
   if (how != "nothing") world.barrier();  // the ranks that do not fail wait for the one that does
   return 0;

@@ -1,0 +1,108 @@
+"""Stands between mpirun and one rank: mpirun starts the guard, the guard starts the rank.
+
+    mpirun ──┬── guard ── rank 0        The guard sleeps until its rank ends, and looks around twice a second.
+             └── guard ── rank 1
+
+    what happens                  what the guard does
+    the rank is killed            says which rank, which process, which host and which signal, and passes it on as 128 + signal
+    the rank is frozen            says so and kills it; mpirun then ends the other ranks
+    mpirun is killed              kills the rank
+    the guard itself is killed    nothing; but the kernel kills the rank
+
+A rank is *frozen* if every look for TANDEM_FREEZE_LIMIT seconds (0: for ever) finds it stopped, or waiting for a device that
+does not answer, and its processor time unchanged. One that computes, sleeps or waits for a message is not, however long it does;
+neither is one that is held by a debugger.
+
+TANDEM_JOB is the job's folder: guard and rank hold a lock on it as long as they live, so the launcher knows when all are gone.
+TANDEM_STRICT is the library that makes every send synchronous (parallel/mpi/strict/).
+
+    python3 guard.py PROGRAM ARGUMENTS..."""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+import time
+
+LOOK = 0.5            # seconds between two looks
+FROZEN = 124          # the exit code of `timeout`
+PR_SET_PDEATHSIG = 1
+
+freeze_limit = float(os.environ.get("TANDEM_FREEZE_LIMIT") or 0)
+job = os.environ.get("TANDEM_JOB")
+strict = os.environ.get("TANDEM_STRICT")
+mpirun, guard, child = os.getppid(), os.getpid(), 0
+libc = ctypes.CDLL(None)
+
+
+def say(what):
+    rank, size = (os.environ.get(f"OMPI_COMM_WORLD_{name}", "?") for name in ("RANK", "SIZE"))
+    print(f"rank {rank} of {size} (pid {child} on {os.uname().nodename}) {what}", file=sys.stderr, flush=True)
+    if job:
+        open(f"{job}/told", "w").close()  # the launcher then need not say anything
+
+
+def become(command):
+    """The program in place of this process, which ends when the guard does."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and what is ignored stays so
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != guard:  # it ended before the kernel knew of our wish
+        os._exit(1)
+    if strict:
+        os.environ["LD_PRELOAD"] = " ".join(filter(None, [strict, os.environ.get("LD_PRELOAD")]))
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        print(f"{command[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        os._exit(127)
+
+
+def look():
+    """The rank's state, a letter as in `ps`, and the processor time that it has used."""
+    with open(f"/proc/{child}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()  # the name in brackets may hold anything
+    return fields[0], int(fields[11]) + int(fields[12])
+
+
+if strict and not os.path.exists(strict):
+    sys.exit(f"--strict: there is no {strict} on {os.uname().nodename}")
+if job:
+    lock = os.open(job, os.O_RDONLY)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    os.set_inheritable(lock, True)
+
+# mpirun signals the guard together with the rank: the rank acts on it, the guard only watches what becomes of it.
+mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+child = os.fork()
+if child == 0:
+    become(sys.argv[1:])
+
+last_sign, last_time, killed = time.monotonic(), -1, False
+while True:
+    signal.sigtimedwait([signal.SIGCHLD], LOOK)
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended:
+        break
+    if os.getppid() != mpirun:
+        os.kill(child, signal.SIGKILL)
+        sys.exit(1)
+    state, used = look()
+    now = time.monotonic()
+    if state not in "TD" or used != last_time:
+        last_sign, last_time = now, used
+    elif freeze_limit and now - last_sign >= freeze_limit and not killed:
+        how = "stopped (SIGSTOP)" if state == "T" else "waiting for a device"
+        say(f"is frozen: {how} for {freeze_limit:g} s; --freeze-limit changes how long that may last")
+        os.kill(child, signal.SIGKILL)
+        killed = True
+
+code = os.waitstatus_to_exitcode(status)
+stopped_by_mpirun = signal.SIGTERM in signal.sigpending()
+if code < 0 and not killed and not stopped_by_mpirun:
+    say(f"was killed by {signal.Signals(-code).name}{': out of memory?' if -code == signal.SIGKILL else ''}")
+sys.exit(FROZEN if killed else 128 - code if code < 0 else code)
