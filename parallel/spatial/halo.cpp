@@ -126,9 +126,8 @@ Tensor LineExchange::give_back(Tensor gradient) const {
   return own;
 }
 
-Halo::Halo(const Tensor& x, const ImageSplit& split, const Window& w) {
+Halo::Halo(const Tensor& x, const ImageSplit& split, const Window& w, real outside) : outside_(outside) {
   const int row = split.grid_row(), column = split.grid_column(), columns = split.columns().parts();
-  Tensor tall = x;
   if (split.rows().parts() > 1) {
     const auto plan = plan_of(split.rows(), {w.height, w.stride_h, w.pad_h}, 1, row, [=](int i) { return i * columns + column; });
     if (!plan.moves_nothing()) steps_.emplace_back(x, plan, split.comm());
@@ -136,13 +135,13 @@ Halo::Halo(const Tensor& x, const ImageSplit& split, const Window& w) {
   if (columns > 1) {
     const auto plan = plan_of(split.columns(), {w.width, w.stride_w, w.pad_w}, 2, column, [=](int j) { return row * columns + j; });
     if (plan.moves_nothing()) return;
-    steps_.emplace_back(steps_.empty() ? x : steps_[0].extend(x, 0), plan, split.comm());
+    steps_.emplace_back(extend(x), plan, split.comm());
   }
 }
 
-Tensor Halo::extend(const Tensor& x, real outside) const {
+Tensor Halo::extend(const Tensor& x) const {
   Tensor y = x;
-  for (const LineExchange& step : steps_) y = step.extend(y, outside);
+  for (const LineExchange& step : steps_) y = step.extend(y, outside_);
   return y;
 }
 
@@ -159,8 +158,8 @@ Window without_halo(const ImageSplit& split, Window window) {
 
 Variable halo_exchange(const Variable& x, const ImageSplit& split, const Window& window, real outside) {
   split.check("halo_exchange", x.shape());
-  const auto halo = std::make_shared<Halo>(x.value(), split, window);
-  return record("halo_exchange", halo->extend(x.value(), outside), {
+  const auto halo = std::make_shared<const Halo>(x.value(), split, window, outside);
+  return record("halo_exchange", halo->extend(x.value()), {
       {x, [halo](const Tensor& dy) { return halo->give_back(dy.clone()); }}});
 }
 

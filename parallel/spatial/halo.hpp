@@ -65,12 +65,13 @@ class LineExchange {
 // All that windows look at: rows, then columns.
 class Halo {
  public:
-  Halo(const Tensor& x, const ImageSplit& split, const Window& window);  // collective
+  Halo(const Tensor& x, const ImageSplit& split, const Window& window, real outside = 0);  // collective
 
-  Tensor extend(const Tensor& x, real outside = 0) const;
+  Tensor extend(const Tensor& x) const;
   Tensor give_back(Tensor gradient) const;  // collective
 
  private:
+  real outside_;  // also of the rows beyond the image that travel with the columns
   std::vector<LineExchange> steps_;
 };
 

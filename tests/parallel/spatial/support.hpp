@@ -11,11 +11,11 @@
 
 namespace tandem {
 
-// Every grid of so many ranks: bands of rows, bands of columns, blocks.
-inline std::vector<RankGrid> grids(int ranks) {
+// Every grid of so many ranks: bands of rows, bands of columns, blocks. `longest` limits both sides, for images that soon are small.
+inline std::vector<RankGrid> grids(int ranks, int longest = 8) {
   std::vector<RankGrid> all;
   for (int rows = 1; rows <= ranks; ++rows)
-    if (ranks % rows == 0) all.push_back({rows, ranks / rows});
+    if (ranks % rows == 0 && std::max(rows, ranks / rows) <= longest) all.push_back({rows, ranks / rows});
   return all;
 }
 
