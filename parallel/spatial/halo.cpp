@@ -1,6 +1,7 @@
 #include "parallel/spatial/halo.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 #include "core/kernels/elementwise.hpp"
@@ -75,14 +76,29 @@ LineExchange::LineExchange(const Tensor& x, const Plan& plan, const Communicator
   swap_strips(comm, neighbour_before, neighbour_after, first, last, before_, after_);
 }
 
-Tensor LineExchange::extend(const Tensor& x, real outside) const {
+Shape LineExchange::extended() const {
+  Shape shape = shape_;
+  shape[plan_.axis] += plan_.mine.before + plan_.mine.after;
+  return shape;
+}
+
+Tensor LineExchange::extend(const Tensor& x, real outside, const Tensor& room) const {
   const int axis = plan_.axis;
   const auto [before, after] = plan_.mine;
-  const Index extent = x.dim(axis);
   if (before == 0 && after == 0) return x;
-  Shape shape = shape_;
-  shape[axis] = before + extent + after;
-  Tensor y(shape);
+  const Shape shape = extended();
+  Tensor y = room.rows(0, shape.size()).reshape(shape);
+
+  // My own lines, without those that nobody here looks at. When they move apart the last goes first, so that nothing is overwritten before
+  // it has moved.
+  const auto [outer, extent, inner] = AxisView(shape_, axis);
+  const Index skipped = std::max<Index>(0, -before), kept = extent - skipped - std::max<Index>(0, -after);
+  const bool grows = shape[axis] >= extent;
+  for (Index i = 0; i < outer; ++i) {
+    const Index o = grows ? outer - 1 - i : i;
+    std::memmove(y.data() + (o * shape[axis] + std::max<Index>(0, before)) * inner, x.data() + (o * extent + skipped) * inner,
+                 count_of(kept * inner) * sizeof(real));
+  }
   const auto fill = [&](const Tensor& received, Index to, Index count) {
     if (received.defined())
       move_lines(received, 0, y, to, count, axis, copy_values);
@@ -90,23 +106,27 @@ Tensor LineExchange::extend(const Tensor& x, real outside) const {
       move_lines(y, to, y, to, count, axis, [outside](const real*, real* place, Index values) { std::fill_n(place, values, outside); });
   };
   fill(before_, 0, before);
-  const Index skipped = std::max<Index>(0, -before);  // own lines that nobody here looks at
-  move_lines(x, skipped, y, std::max<Index>(0, before), extent - skipped - std::max<Index>(0, -after), axis, copy_values);
   fill(after_, before + extent, after);
   return y;
 }
 
-// The gradient of my own lines, without what the neighbours will add. Where they lie side by side it is no copy.
+// The gradient of my own lines, without what the neighbours will add: in the memory of the whole, where they are moved together. Where
+// they lie side by side nothing is moved.
 Tensor LineExchange::interior(Tensor gradient) const {
   const int axis = plan_.axis;
   const auto [before, after] = plan_.mine;
   const Index extent = shape_[axis];
   if (before == 0 && after == 0) return gradient;
-  if (AxisView(shape_, axis).outer == 1 && before >= 0 && after >= 0) {
-    const AxisView view(gradient.shape(), axis);
-    return gradient.reshape({view.extent, view.inner}).rows(before, before + extent).reshape(shape_);
+  if (before >= 0 && after >= 0) {
+    const auto [outer, seen, inner] = AxisView(gradient.shape(), axis);
+    const Tensor flat = gradient.reshape({gradient.size()});
+    if (outer == 1) return flat.rows(before * inner, (before + extent) * inner).reshape(shape_);
+    real* const all = gradient.data();
+    for (Index o = 0; o < outer; ++o)  // from the front, so that nothing is overwritten before it has moved
+      std::memmove(all + o * extent * inner, all + (o * seen + before) * inner, count_of(extent * inner) * sizeof(real));
+    return flat.rows(0, outer * extent * inner).reshape(shape_);
   }
-  Tensor own = before < 0 || after < 0 ? Tensor::zeros(shape_) : Tensor(shape_);
+  Tensor own = Tensor::zeros(shape_);
   const Index skipped = std::max<Index>(0, -before);
   move_lines(gradient, std::max<Index>(0, before), own, skipped, extent - skipped - std::max<Index>(0, -after), axis, copy_values);
   return own;
@@ -140,8 +160,11 @@ Halo::Halo(const Tensor& x, const ImageSplit& split, const Window& w, real outsi
 }
 
 Tensor Halo::extend(const Tensor& x) const {
+  Index size = 0;
+  for (const LineExchange& step : steps_) size = std::max(size, step.extended().size());
+  const Tensor room({size});  // one memory for both steps
   Tensor y = x;
-  for (const LineExchange& step : steps_) y = step.extend(y, outside_);
+  for (const LineExchange& step : steps_) y = step.extend(y, outside_, room);
   return y;
 }
 

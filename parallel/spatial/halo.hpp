@@ -38,7 +38,7 @@ struct AxisView {
   AxisView(const Shape& shape, int axis);
 };
 
-// One step of an exchange, along one axis. It keeps the lines that it got, not x: extend(x) can be called again.
+// One step of an exchange, along one axis. It keeps the lines that it got, not x: extend() can be called again.
 class LineExchange {
  public:
   // Lines that this rank adds to its own, and that its neighbours (-1: none, the image ends there) add to theirs.
@@ -50,7 +50,9 @@ class LineExchange {
   };
   LineExchange(const Tensor& x, const Plan& plan, const Communicator& comm);  // sends and receives; collective
 
-  Tensor extend(const Tensor& x, real outside) const;  // x between the lines received
+  Shape extended() const;
+  // x between the lines received, written into `room`, which has extended().size() values or more and may begin with x itself.
+  Tensor extend(const Tensor& x, real outside, const Tensor& room) const;
   Tensor give_back(Tensor gradient) const;             // the adjoint of construction and extend; may overwrite its argument. Collective
 
  private:

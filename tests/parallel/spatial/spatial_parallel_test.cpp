@@ -2,6 +2,7 @@
 #include "parallel/spatial/spatial_parallel.hpp"
 
 #include "nn/models.hpp"
+#include "tests/parallel/pmpi_count.hpp"
 #include "tests/parallel/spatial/support.hpp"
 
 using namespace tandem;
@@ -103,6 +104,25 @@ TEST_CASE("spatial: a U-Net after three steps is the serial one, parameter by pa
       CHECK(close(a[i].variable.value(), b[i].variable.value(), 2 * height * width));  // a weight's gradient is a sum over all pixels
       CHECK_FALSE(close(start[i].variable.value(), b[i].variable.value(), 2 * height * width));  // and it has moved by more than that
     }
+  }
+}
+
+TEST_CASE("spatial: a step of the U-Net sends the halos of its convolutions and nothing else; pools on aligned cuts need none") {
+  const auto world = Communicator::world();
+  for (const RankGrid grid : grids(world.size())) {
+    const auto net = unet({32, 64, 3}, 2, 4);
+    initialise(*net, 1);
+    const ImageSplit split(32, 64, grid, world, 4), lower = split.after(Window::square(2, 2)), lowest = lower.after(Window::square(2, 2));
+    spatial_parallel(*net, split);
+    const Tensor x = split.mine(random_tensor({1, 32, 64, 3}));
+    Traffic expected{};
+    const auto halos = [&](const ImageSplit& at, Index channels, std::size_t times) {
+      const Traffic once = halo_traffic(at, Window::square(3, 1, 1), 1, channels);
+      expected.messages += times * once.messages, expected.bytes += times * once.bytes;
+    };
+    halos(split, 3, 1);  // of the image: no gradient goes back to it
+    halos(lower, 4, 2), halos(lowest, 8, 2), halos(lower, 16, 2), halos(split, 8, 2);
+    CHECK(traffic_of(world, [&] { backward(sum(net->forward(x, {}))); }) == expected);
   }
 }
 
