@@ -87,6 +87,7 @@ benchmarks() { cat <<'TABLE'
 peers          1  our training step against PyTorch's: same network, same threads
 allreduce      2  our allreduce algorithms against MPI_Allreduce, by message size
 data_parallel  2  two ranks that train together against two that train alone
+spatial        4  memory and time of a U-Net on one large image that four ranks share
 kernels        1  convolutions, matrix products and passes over memory, against the peak and other libraries
 TABLE
 }

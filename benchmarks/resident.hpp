@@ -78,9 +78,7 @@ inline Batch resident_batch(const Shape& image, std::int64_t size, std::int64_t 
   const auto row = [&](std::int64_t micro) { return part(size, micro, micro_batches).begin; };
   Batch batch{.global_size = size};
   const std::int64_t first = row(mine.begin), count = row(mine.end) - first;
-  Shape shape{count};
-  for (const Index extent : image) shape.push_back(extent);
-  batch.x = Tensor(shape);
+  batch.x = Tensor(batch_shape(count, image));
   batch.samples.resize(static_cast<std::size_t>(count));
   std::iota(batch.samples.begin(), batch.samples.end(), first);
   for (std::int64_t i = 0; i < count; ++i) {

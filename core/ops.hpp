@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -41,11 +42,16 @@ struct Window {                       // a sliding window: kernel extent, step, 
 // The window's height and width are W's. The epilogue (kernels/epilogue.hpp) is applied to y: {.relu = true, .max_pool = true} gives
 // the same bits as max_pool(relu(y), 2x2), without a trip through memory for each.
 Variable conv2d(const Variable& x, const Variable& W, const Variable& b, Window window = {}, Epilogue epilogue = {});
+// The same of an image that is made from x, say x with its neighbours' pixels around it. It is made when it is read, forward and once
+// more for dW, and only x is kept: `make` gives the image, `back` turns its gradient, which is its own to overwrite, into that of x.
+struct MadeImage { std::function<Tensor()> make; std::function<Tensor(Tensor gradient)> back; };
+Variable conv2d(const Variable& x, const MadeImage& image, const Variable& W, const Variable& b, Window window = {}, Epilogue epilogue = {});
 
 // --- pool.cpp: x [n,h,w,c] ------------------------------------------------------------------------------------------------------
 Variable max_pool(const Variable& x, const Window& window);                  // the largest; the first of equals gets the gradient
 Variable average_pool(const Variable& x, const Window& window);              // mean over the pixels inside the image
 Variable global_average_pool(const Variable& x);                             // [n,h,w,c] -> [n,c]
+Variable upsample(const Variable& x, Index factor = 2);                      // each pixel becomes factor x factor equal ones
 
 // --- activation.cpp -------------------------------------------------------------------------------------------------------------
 Variable relu(const Variable& x);                                            // max(x, 0), derivative 0 at 0
@@ -57,8 +63,11 @@ Variable tanh(const Variable& x);
 // Over all axes but the last: y = gamma (x - mean) / sqrt(variance + epsilon) + beta; variance with 1/n. Normalising over a
 // single row is an error. `statistics`, if given, receives mean [c], variance [c] and n.
 struct BatchStatistics { Tensor mean, variance; Index rows = 0; };
+// A batch of which x holds only a part: its rows in all, and a function that replaces values by their sums over all who hold a part. Then
+// mean, variance and dx are those of the whole batch; dgamma and dbeta are the part that comes from x.
+struct SharedBatch { Index rows = 0; std::function<void(std::span<real>)> sum = {}; };
 Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon, BatchStatistics* statistics,
-                    Epilogue epilogue = {});
+                    Epilogue epilogue = {}, const SharedBatch& shared = {});
 // The same with mean and variance given (evaluation).
 Variable normalise(const Variable& x, const Tensor& mean, const Tensor& variance, const Variable& gamma, const Variable& beta,
                    real epsilon, Epilogue epilogue = {});

@@ -36,13 +36,13 @@ std::vector<std::int64_t> Sampler::batch(std::int64_t step) const {
 
 // --- Loader ---------------------------------------------------------------------------------------------------------------
 
-namespace {
-
-Shape batch_shape(std::int64_t rows, const Shape& sample) {
+Shape batch_shape(Index rows, const Shape& sample) {
   Shape shape{rows};
   for (const Index extent : sample) shape.push_back(extent);
   return shape;
 }
+
+namespace {
 
 // Rows of the global batch that fall into the micro-batches `mine`.
 Range rows_of(Range mine, std::int64_t global_size, std::int64_t micro_batches) {

@@ -31,6 +31,9 @@ struct Range {
 // Part `i` of `parts` contiguous parts of [0, n), whose sizes differ by at most one.
 inline Range part(std::int64_t n, std::int64_t i, std::int64_t parts) { return {i * n / parts, (i + 1) * n / parts}; }
 
+// [rows, sample...]
+Shape batch_shape(Index rows, const Shape& sample);
+
 // Samples that can be asked for in any order, from any thread.
 class Dataset {
  public:

@@ -15,7 +15,7 @@ Conv2d::Conv2d(Index in, Index out, ConvOptions options, Initialiser init)
 }
 
 Variable Conv2d::forward(const Variable& x, const Context&) {
-  return conv2d(x, weight_, bias_, Window::square(options_.kernel, options_.stride, options_.pad), options_.epilogue);
+  return conv2d(x, weight_, bias_, window(), options_.epilogue);
 }
 
 BatchNorm::BatchNorm(Index channels, Epilogue epilogue, real momentum, real epsilon, std::optional<Slice> slice)
@@ -31,9 +31,10 @@ BatchNorm::BatchNorm(Index channels, Epilogue epilogue, real momentum, real epsi
 Variable BatchNorm::forward(const Variable& x, const Context& context) {
   // A single row has no variance: a last micro-batch of one image whose maps have shrunk to one pixel. Its size depends on M and
   // the batch alone, so this choice is the same on every grid.
-  if (!context.training || x.value().row_count() < 2)
+  const SharedBatch batch = batch_of(x);
+  if (!context.training || batch.rows < 2)
     return normalise(x, running_mean_, running_variance_, gamma_, beta_, epsilon_, epilogue_);
-  return batch_norm(x, gamma_, beta_, epsilon_, &latest_, epilogue_);
+  return batch_norm(x, gamma_, beta_, epsilon_, &latest_, epilogue_, batch);
 }
 
 Index BatchNorm::statistics_size() const { return 2 * channels_ + 1; }

@@ -36,6 +36,9 @@ class Conv2d : public Module {
   Index in() const { return weight_.shape()[2]; }
   Index out() const { return weight_.shape()[3]; }
   const ConvOptions& options() const { return options_; }
+  const Variable& weight() const { return weight_; }
+  const Variable& bias() const { return bias_; }  // not defined() if there is none
+  Window window() const { return Window::square(options_.kernel, options_.stride, options_.pad); }
 
  private:
   ConvOptions options_;
@@ -61,6 +64,10 @@ class BatchNorm : public Module {
   Index statistics_size() const override;
   void take_statistics(std::span<real> part) override;          // [rows mean, rows variance, rows] since the last call
   void commit_statistics(std::span<const real> sum) override;
+
+ protected:
+  // The batch that x belongs to: x itself, unless ranks share each image (parallel/spatial).
+  virtual SharedBatch batch_of(const Variable& x) const { return {.rows = x.value().row_count()}; }
 
  private:
   Index channels_;
@@ -104,6 +111,10 @@ struct AveragePool : Function {
   Window window;
 };
 struct GlobalAveragePool : Function { GlobalAveragePool() : Function(global_average_pool) {} };
+struct Upsample : Function {
+  explicit Upsample(Index by = 2) : Function([=](const Variable& x) { return upsample(x, by); }), factor(by) {}
+  Index factor;
+};
 
 // y = last(... second(first(x)))
 Variable run_in_order(const std::vector<std::shared_ptr<Module>>& layers, const Variable& x, const Context& context);
@@ -131,6 +142,14 @@ class Residual : public Module {
  public:
   explicit Residual(std::shared_ptr<Module> body) { add_child("body", std::move(body)); }
   Variable forward(const Variable& x, const Context& context) override { return x + children()[0]->forward(x, context); }
+};
+
+// y = x and body(x) side by side in the channels: what the body loses of x, by pooling say, goes past it. Nested, this is a U-Net:
+// Ronneberger, Fischer and Brox, "U-Net", MICCAI 2015.
+class Skip : public Module {
+ public:
+  explicit Skip(std::shared_ptr<Module> body) { add_child("body", std::move(body)); }
+  Variable forward(const Variable& x, const Context& context) override { return concat({x, children()[0]->forward(x, context)}, -1); }
 };
 
 }  // namespace tandem

@@ -65,6 +65,28 @@ std::shared_ptr<Sequential> resnet(const Shape& image, int classes) {
   return net;
 }
 
+std::shared_ptr<Sequential> unet(const Shape& image, int classes, Index width) {
+  check("unet", image, 4);
+  require(image[0] % 4 == 0 && image[1] % 4 == 0, "unet: an image is {}; height and width must be multiples of 4", image);
+  const ConvOptions conv{.epilogue = with_relu};
+  auto lowest = std::make_shared<Sequential>();
+  lowest->add_named<MaxPool>("pool", Window::square(2, 2))
+      .add_named<Conv2d>("middle", 2 * width, 2 * width, conv)
+      .add_named<Upsample>("up");
+  auto lower = std::make_shared<Sequential>();
+  lower->add_named<MaxPool>("pool", Window::square(2, 2))
+      .add_named<Conv2d>("encode2", width, 2 * width, conv)
+      .add_named<Skip>("past", lowest)
+      .add_named<Conv2d>("decode2", 4 * width, width, conv)
+      .add_named<Upsample>("up");
+  auto net = std::make_shared<Sequential>();
+  net->add_named<Conv2d>("encode1", image[2], width, conv)
+      .add_named<Skip>("past", lower)
+      .add_named<Conv2d>("decode1", 2 * width, width, conv)
+      .add_named<Conv2d>("head", width, classes, ConvOptions{.kernel = 1, .pad = 0}, glorot_uniform());
+  return net;
+}
+
 std::shared_ptr<Sequential> make_model(std::string_view name, const Shape& image, int classes) {
   if (name == "mlp") return mlp(image, {256, 128}, classes);
   if (name == "cnn") return cnn(image, classes);

@@ -19,6 +19,14 @@ std::shared_ptr<Sequential> cnn(const Shape& image, int classes);
 // normalisation and ReLU throughout; global average pooling.
 std::shared_ptr<Sequential> resnet(const Shape& image, int classes);
 
+// A small U-Net (Ronneberger, Fischer and Brox, MICCAI 2015): a class for every pixel. Gives logits [n,h,w,classes]; h and w are
+// multiples of 4. Six convolutions with ReLU after all but the last; what pooling loses goes past it:
+//
+//   h x w        encode1 (width) ------------------------------------ + -- decode1 (width) -- head 1x1
+//   h/2 x w/2       pool -- encode2 (2 width) ------------- + -- decode2 (width) -- up
+//   h/4 x w/4                  pool -- middle (2 width) -- up
+std::shared_ptr<Sequential> unet(const Shape& image, int classes, Index width = 16);
+
 // "mlp" (hidden layers of 256 and 128), "cnn" or "resnet". UsageError for another name.
 std::shared_ptr<Sequential> make_model(std::string_view name, const Shape& image, int classes);
 

@@ -1,18 +1,36 @@
 #include "parallel/place.hpp"
 
+#include "nn/data.hpp"
 #include "parallel/pipeline/stage.hpp"
+#include "parallel/spatial/spatial_parallel.hpp"
 #include "parallel/tensor/tensor_parallel.hpp"
 
 namespace tandem {
+namespace {
+
+// Bands of rows over the spatial ranks, and a first layer that takes this rank's.
+void split_images(Sequential& model, const Shape& sample, const Communicator& ranks) {
+  require(sample.rank() == 3, "spatial axis: a sample is {}, not an image [height,width,channels]", sample);
+  const ImageSplit split(sample[0], sample[1], {.rows = ranks.size()}, ranks, total_stride(model));
+  const std::optional<ImageSplit> output = spatial_parallel(model, split);
+  require(!output, "spatial axis: the model's output is an image ({}), and the labels are not split", output ? output->str() : "");
+  std::vector<NamedModule> layers = model.release_children();
+  model.add_named<Function>("my_pixels", [split](const Variable& x) { return Variable(split.mine(x.value())); });
+  for (NamedModule& layer : layers) model.append(std::move(layer.name), std::move(layer.module));
+}
+
+}  // namespace
 
 std::shared_ptr<Module> place_on_grid(std::shared_ptr<Sequential> serial, const Shape& sample, Index rows, const ProcessGrid& grid) {
   std::shared_ptr<Module> part = serial;
-  if (grid.pipeline().size() > 1) {
-    Shape batch{rows};
-    for (const Index extent : sample) batch.push_back(extent);
-    const std::vector<Range> stages = balanced_partition(layer_seconds(*serial, batch, grid.world()), grid.pipeline().size());
-    part = std::make_shared<PipelineStage>(*serial, sample, stages, grid.pipeline());
+  std::vector<double> seconds;
+  if (grid.pipeline().size() > 1) seconds = layer_seconds(*serial, batch_shape(rows, sample), grid.world());
+  if (grid.spatial().size() > 1) {
+    split_images(*serial, sample, grid.spatial());
+    seconds.insert(seconds.begin(), 0);  // of the layer that takes this rank's pixels
   }
+  if (grid.pipeline().size() > 1)
+    part = std::make_shared<PipelineStage>(*serial, sample, balanced_partition(seconds, grid.pipeline().size()), grid.pipeline());
   tensor_parallel(*part, grid.tensor());
   return part;
 }

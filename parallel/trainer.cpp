@@ -10,6 +10,7 @@
 #include "core/profile.hpp"
 #include "nn/metrics.hpp"
 #include "parallel/data/replicas.hpp"
+#include "parallel/spatial/ops.hpp"
 
 namespace tandem {
 namespace {
@@ -150,9 +151,12 @@ void Trainer::run_micro_batch(const Batch& batch, Range rows) {
   const LossPart loss = [&] {
     if (!grid_.last_stage()) return LossPart{.sum = output};  // the 0 that send() gave
     const ProfileScope scope("loss");
-    return loss_(output, std::span(batch.labels).subspan(begin, size));
+    LossPart part = loss_(output, std::span(batch.labels).subspan(begin, size));
+    part.sum = counted_once(part.sum, grid_.spatial());
+    return part;
   }();
 
+  // Ranks that have parts of one image have all seen the whole batch's labels and statistics: the first of them tells.
   Tensor totals(buckets_.slot(totals_slot_).shape());
   totals[loss_total] = loss.sum.value().item();
   totals[weight_total] = loss.weight;
@@ -163,6 +167,7 @@ void Trainer::run_micro_batch(const Batch& batch, Range rows) {
     module->take_statistics(totals.values().subspan(statistics, count));
     statistics += count;
   }
+  if (grid_.spatial().rank() != 0) totals.fill(0);
   add(totals_slot_, totals);
 
   backward(loss.sum, {.leaf_ready = [this](Variable leaf) {

@@ -82,29 +82,39 @@ class Pieces {
 
 // Two rows of sums, for two things per channel. The pieces' parts are added in order: the same bits on any number of threads.
 struct TwoSums {
-  Tensor first, second;
+  Tensor both, first, second;  // the two rows of `both`
 
   // add(i, work, first part, second part) adds piece i to its two parts, which begin as zeros.
   template <class Add>
   TwoSums(const Pieces& pieces, const Add& add)
-      : first(Tensor::zeros({pieces.channels()})), second(Tensor::zeros({pieces.channels()})) {
+      : TwoSums(Tensor::zeros({2, pieces.channels()})) {
     const Index c = pieces.channels();
     Tensor parts = Tensor::zeros({pieces.count(), 2, c});
     pieces.for_each([&](Index i, real* work) { add(i, work, parts.data() + 2 * i * c, parts.data() + (2 * i + 1) * c); });
     for (Index i = 0; i < pieces.count(); ++i)
       for (Index j = 0; j < c; ++j) first[j] += parts[2 * i * c + j], second[j] += parts[(2 * i + 1) * c + j];
   }
+  explicit TwoSums(Tensor rows)
+      : both(std::move(rows)), first(both.rows(0, 1).reshape({both.columns()})), second(both.rows(1, 2).reshape({both.columns()})) {}
+
+  // Over all who hold a part of the batch; these sums stay as they are.
+  TwoSums over(const SharedBatch& batch) const {
+    if (!batch.sum) return *this;
+    TwoSums whole(both.clone());
+    batch.sum(whole.both.values());
+    return whole;
+  }
 };
 
 // Mean and variance of each channel. In a piece: mean_i, then the squares around it; all together:
 //   mean = sum n_i mean_i / n        n variance = sum of squares_i + sum n_i (mean_i - mean)^2
 // Nothing large is subtracted from anything large, as in the formula E x^2 - (E x)^2. Source: Chan, Golub and LeVeque,
-// "Algorithms for Computing the Sample Variance", American Statistician 37 (1983).
-BatchStatistics statistics_of(const Tensor& x) {
+// "Algorithms for Computing the Sample Variance", American Statistician 37 (1983). Pieces may lie with others who share the batch.
+BatchStatistics statistics_of(const Tensor& x, const SharedBatch& batch) {
   const Pieces pieces(x, {});
   const Index c = x.columns();
   Tensor means({pieces.count(), c});
-  const auto totals = TwoSums(pieces, [&](Index i, real*, real* sum, real* squares) {
+  auto totals = TwoSums(pieces, [&](Index i, real*, real* sum, real* squares) {
     const real* const from = x.data() + pieces.first(i) * c;
     real* const mean = means.data() + i * c;
     const Index n = pieces.pixels(i);
@@ -118,14 +128,16 @@ BatchStatistics statistics_of(const Tensor& x) {
       std::copy_n(total, k, sum + j), std::copy_n(middle, k, mean + j), std::copy_n(square, k, squares + j);
     });
   });
-  const auto n = static_cast<real>(x.row_count());
+  if (batch.sum) batch.sum(totals.first.values());
+  const auto n = static_cast<real>(batch.rows);
   Tensor mean = map(totals.first, [n](real total) { return total / n; }), squares = totals.second;
   for (Index i = 0; i < pieces.count(); ++i)
     for (Index j = 0; j < c; ++j) {
       const real d = means[i * c + j] - mean[j];
       squares[j] += static_cast<real>(pieces.pixels(i)) * d * d;
     }
-  return {mean, map(squares, [n](real total) { return total / n; }), x.row_count()};
+  if (batch.sum) batch.sum(squares.values());
+  return {mean, map(squares, [n](real total) { return total / n; }), batch.rows};
 }
 
 // z = a x + b for `pixels` pixels
@@ -195,9 +207,10 @@ class Normalised {
   }
 
   // Statistics of this batch:  dx = gamma / deviation (dz - dbeta / n - x^ dgamma / n)  =  a (dz - u - w (x - mean))
-  Tensor input_gradient(const Tensor& dy) {
-    const auto share = [n = x_.row_count()](real total) { return total / static_cast<real>(n); };
-    return input_gradient(dy, map(sums(dy).first, share), map(map(sums(dy).second, share), inverse_, times));
+  Tensor input_gradient(const Tensor& dy, const SharedBatch& batch) {
+    const auto share = [n = batch.rows](real total) { return total / static_cast<real>(n); };
+    const TwoSums whole = sums(dy).over(batch);
+    return input_gradient(dy, map(whole.first, share), map(map(whole.second, share), inverse_, times));
   }
   // Given statistics: dx = gamma / deviation dz
   Tensor input_gradient_of_given(const Tensor& dy) {
@@ -264,15 +277,15 @@ class Normalised {
 }  // namespace
 
 Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, real epsilon,
-                    BatchStatistics* statistics, Epilogue epilogue) {
+                    BatchStatistics* statistics, Epilogue epilogue, const SharedBatch& shared) {
   const auto run = std::make_shared<Normalised>("batch_norm", x, gamma, beta, epilogue);
-  require(x.value().row_count() > 1, "batch_norm: x is {}, so each channel has {} value(s); a variance needs at least 2",
-          x.shape(), x.value().row_count());
-  const BatchStatistics batch = statistics_of(x.value());
+  const SharedBatch whole{shared.sum ? shared.rows : x.value().row_count(), shared.sum};
+  require(whole.rows > 1, "batch_norm: x is {}, so each channel has {} value(s); a variance needs at least 2", x.shape(), whole.rows);
+  const BatchStatistics batch = statistics_of(x.value(), whole);
   if (statistics) *statistics = batch;
   return record("batch_norm", run->forward(batch.mean, batch.variance, beta.value(), epsilon),
                 {
-                    {x, [run](const Tensor& dy) { return run->input_gradient(dy); }},
+                    {x, [run, whole](const Tensor& dy) { return run->input_gradient(dy, whole); }},
                     {gamma, [run](const Tensor& dy) { return run->sums(dy).second; }},
                     {beta, [run](const Tensor& dy) { return run->sums(dy).first; }},
                 });

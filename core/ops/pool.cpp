@@ -1,4 +1,4 @@
-// Pooling: one value for each window of pixels, channel by channel.
+// Pooling: one value for each window of pixels, channel by channel. And back: one pixel becomes several.
 //
 // One comparison or addition for 4 bytes read: memory is the limit. So the largest value's place is kept in a byte, not in an index
 // of eight, and a 2x2 pool after a convolution or normalisation had better be its epilogue (kernels/epilogue.hpp).
@@ -134,6 +134,31 @@ Variable global_average_pool(const Variable& x) {
   require(in.rank() == 4 && in[1] * in[2] > 0, "global_average_pool: x is {}; expected [n,h,w,c] with pixels", in);
   const Variable pooled = average_pool(x, {.height = in[1], .width = in[2]});
   return reshape(pooled, {in[0], in[3]});
+}
+
+// y[n,i,j] = x[n, i / factor, j / factor]: the nearest pixel. dx adds up the factor^2 gradients of each pixel's copies.
+Variable upsample(const Variable& x, Index factor) {
+  const Shape in = x.shape();
+  require(in.rank() == 4 && factor >= 1, "upsample: x is {}, factor {}; expected [n,h,w,c] and at least 1", in, factor);
+  const Index width = in[2], c = in[3], row = width * factor * c;  // of y
+  Tensor y({in[0], in[1] * factor, width * factor, c});
+  for_blocks(in[0] * in[1], 1, [&, from = x.value().data(), to = y.data()](Index i, Index) {
+    real* const first = to + i * factor * row;
+    for (Index j = 0; j < width * factor; ++j) std::copy_n(from + (i * width + j / factor) * c, c, first + j * c);
+    for (Index copy = 1; copy < factor; ++copy) std::copy_n(first, row, first + copy * row);
+  });
+  return record("upsample", y, {{x, [=](const Tensor& dy) {
+    Tensor dx = Tensor::zeros(in);
+    for_blocks(in[0] * in[1], 1, [&, from = dy.data(), to = dx.data()](Index i, Index) {
+      for (Index copy = 0; copy < factor; ++copy)
+        for (Index j = 0; j < width * factor; ++j) {
+          const real* __restrict d = from + (i * factor + copy) * row + j * c;
+          real* __restrict sum = to + (i * width + j / factor) * c;
+          for (Index k = 0; k < c; ++k) sum[k] += d[k];
+        }
+    });
+    return dx;
+  }}});
 }
 
 }  // namespace tandem

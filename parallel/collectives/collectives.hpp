@@ -68,8 +68,10 @@ struct AllreduceAlgorithm {
 std::span<const AllreduceAlgorithm> allreduce_algorithms();
 const AllreduceAlgorithm& allreduce_algorithm(std::string_view name);  // UsageError that lists the names
 
-// The sum over the ranks on every rank, in rank-tree order, by the algorithm that suits short vectors.
+// The sum over the ranks on every rank, by the algorithm that costs least by its formula. The choice depends on (p, bytes) alone, never on a
+// measurement (for that: choose.hpp), so that all ranks make the same one, and a run the same as the last.
 void allreduce(std::span<real> values, const Communicator& comm);
+Traffic allreduce_traffic(int ranks, std::size_t bytes);
 
 // --- the two halves of an allreduce --------------------------------------------------------------------------------------------
 // Ring, any p. Reduce-scatter: rank r ends up with the sum of chunk r. Allgather: from rank r's chunk r to all chunks.

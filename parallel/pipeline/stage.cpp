@@ -11,18 +11,12 @@
 namespace tandem {
 namespace {
 
-Shape with_rows(Index rows, const Shape& sample) {
-  Shape batch{rows};
-  for (const Index extent : sample) batch.push_back(extent);
-  return batch;
-}
-
 Shape without_rows(const Shape& batch) { return Shape(std::span(batch.begin() + 1, batch.end())); }
 
 // What one sample has become after `layers` layers.
 Shape shape_after(const Sequential& model, std::int64_t layers, const Shape& sample) {
   const NoGradient no_gradient;
-  Variable x(Tensor::zeros(with_rows(1, sample)));
+  Variable x(Tensor::zeros(batch_shape(1, sample)));
   for (std::int64_t i = 0; i < layers; ++i) x = model.children()[static_cast<std::size_t>(i)]->forward(x, {});
   return without_rows(x.shape());
 }
@@ -82,7 +76,7 @@ PipelineStage::PipelineStage(Sequential& model, const Shape& sample, const std::
 Variable PipelineStage::forward(const Variable& x, const Context& context) {
   const int stage = comm_.rank(), stages = comm_.size();
   // A first stage without parameters takes part in backward() all the same: its successor sends it a gradient.
-  Variable y = stage == 0 ? Variable(x.value(), parameters().empty()) : receive(with_rows(x.shape()[0], received_), stage - 1, comm_);
+  Variable y = stage == 0 ? Variable(x.value(), parameters().empty()) : receive(batch_shape(x.shape()[0], received_), stage - 1, comm_);
   y = run_in_order(children(), y, context);
   return stage == stages - 1 ? y : send(y, stage + 1, comm_);
 }

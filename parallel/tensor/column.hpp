@@ -14,7 +14,7 @@
 //     ColumnConv2d      x [n,h,w,in]   W [kh,kw,in,w(out)]     b [w(out)]   y [n,h',w',w(out)]    or [n,h',w',out]
 //     SplitBatchNorm    x [...,w(c)]   gamma, beta and running statistics [w(c)]                  or [...,c]
 //
-// Messages, p ranks: backward group_allreduce_traffic(p, bytes of x) for the first two, none if x needs no gradient; forward
+// Messages, p ranks: backward allreduce_traffic(p, bytes of x) for the first two, none if x needs no gradient; forward
 // gather_slices_traffic(p, bytes of the whole y) if the result is whole. Parameters have the names of the serial layers and are drawn
 // as the whole would be, so that a seed means the same weights on any number of ranks.
 //

@@ -58,7 +58,7 @@ Variable class_parallel_cross_entropy_sum(const Variable& local_logits, Index cl
       if (t != 0) chosen[i] += t * shifted;              // 0 log 0 = 0
     }
   });
-  group_allreduce(sums.values(), group);
+  allreduce(sums.values(), group);
 
   Tensor losses = Tensor::zeros({n});
   for_counted_rows([&](Index i) {

@@ -46,9 +46,4 @@ Variable sum_over_group(const Variable& x, const Communicator& group);
 // Error: x's last axis is not this rank's part.
 Variable gather_channels(const Variable& x, Index channels, const Communicator& group);
 
-// The sum behind all of these, in place, by the algorithm that costs least by its formula. The choice depends on (p, bytes) alone, never
-// on a measurement, so that all ranks make the same one, and a run makes the same as the last.
-void group_allreduce(std::span<real> values, const Communicator& group);
-Traffic group_allreduce_traffic(int ranks, std::size_t bytes);
-
 }  // namespace tandem

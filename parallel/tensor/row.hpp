@@ -18,7 +18,7 @@
 //     RowLinear    x [n,w(in)]       W [out,w(in)]          b [out]   y [n,out]
 //     RowConv2d    x [n,h,w,w(in)]   W [kh,kw,w(in),out]    b [out]   y [n,h',w',out]
 //
-// Messages, p ranks: forward group_allreduce_traffic(p, bytes of y before a pool). Names and first values as in column.hpp.
+// Messages, p ranks: forward allreduce_traffic(p, bytes of y before a pool). Names and first values as in column.hpp.
 //
 // Errors: fewer inputs than ranks. `group` must outlive the layer and the graphs it makes.
 // Sources: as column.hpp.

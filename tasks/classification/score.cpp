@@ -18,9 +18,7 @@ struct Loaded {
 };
 
 Loaded load(const Dataset& data, std::span<const std::int64_t> samples) {
-  Shape shape{static_cast<Index>(samples.size())};
-  for (const Index extent : data.sample_shape()) shape.push_back(extent);
-  Loaded loaded{Tensor(shape), std::vector<std::int32_t>(samples.size())};
+  Loaded loaded{Tensor(batch_shape(static_cast<Index>(samples.size()), data.sample_shape())), std::vector<std::int32_t>(samples.size())};
   data.load(samples, 0, loaded.x, loaded.labels);
   return loaded;
 }

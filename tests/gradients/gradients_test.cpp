@@ -141,6 +141,9 @@ std::vector<Row> table() {
     rows.push_back({fmt::format("average_pool {}", x), [w = window](V v) { return average_pool(v[0], w); }, {x}});
   }
 
+  for (const auto& [x, factor] : std::vector<std::pair<Shape, Index>>{{{2, 3, 4, 5}, 2}, {{1, 2, 1, 3}, 3}, {{1, 1, 1, 1}, 1}, {{0, 2, 2, 1}, 2}})
+    rows.push_back({fmt::format("upsample {} by {}", x, factor), [f = factor](V v) { return upsample(v[0], f); }, {x}});
+
   for (const Shape& x : {Shape{4, 3}, Shape{2, 3, 2, 5}, Shape{2, 1}, Shape{513, 2}, Shape{4, 0}})
     rows.push_back({fmt::format("batch_norm {}", x), [](V v) { return batch_norm(v[0], v[1], v[2], 1e-5, nullptr); },
                     {x, {x[-1]}, {x[-1]}}});

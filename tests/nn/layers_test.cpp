@@ -36,6 +36,16 @@ TEST_CASE("a residual block adds its input to its body") {
   CHECK(block.forward(Tensor({2}, {1, -2}), evaluation).value()[1] == -8);
 }
 
+TEST_CASE("a skip sets its input beside its body's output; upsampling copies each pixel") {
+  auto body = std::make_shared<Sequential>();
+  body->add<MaxPool>(Window::square(2, 2)).add<Upsample>();
+  Skip past(body);
+  const Tensor y = past.forward(Tensor({1, 2, 2, 1}, {1, 2, 3, 4}), evaluation).value();
+  CHECK(same_bits(y, Tensor({1, 2, 2, 2}, {1, 4, 2, 4, 3, 4, 4, 4})));
+  CHECK(same_bits(upsample(Variable(Tensor({1, 1, 2, 1}, {5, 6})), 3).value(),
+                  Tensor({1, 3, 6, 1}, {5, 5, 5, 6, 6, 6, 5, 5, 5, 6, 6, 6, 5, 5, 5, 6, 6, 6})));
+}
+
 TEST_CASE("batch norm: training normalises by the batch, evaluation by the running statistics") {
   BatchNorm norm(1, {}, real(0.1), 0);
   initialise(norm, 1);

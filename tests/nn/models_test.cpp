@@ -37,6 +37,14 @@ TEST_CASE("models: numbers of parameters, counted by hand for 64x64x3 and 10 cla
   CHECK(mlp(image, {}, 10)->parameters().size() == 2);  // no hidden layer: logistic regression
 }
 
+TEST_CASE("models: the U-Net gives every pixel a row of logits; parameters counted by hand") {
+  const auto net = unet({12, 20, 3}, 5, 8);
+  initialise(*net, 1);
+  CHECK(net->forward(Tensor::zeros({2, 12, 20, 3}), {}).shape() == Shape{2, 12, 20, 5});
+  CHECK(parameter_count(*net) == (27 * 8 + 8) + (72 * 16 + 16) + (144 * 16 + 16) + (288 * 8 + 8) + (144 * 8 + 8) + (8 * 5 + 5));
+  CHECK(error_of([] { unet({12, 18, 3}, 5); }).find("multiples of 4") != std::string::npos);
+}
+
 TEST_CASE("models: the residual network takes about 58 million operations for a 64x64x3 image") {
   // Multiplications and additions of one forward pass: 2 * pixels of the result * size of the kernel. The stem halves 64 to
   // 32, and each stage convolves once at its entry's resolution, pools, and twice at half of it.

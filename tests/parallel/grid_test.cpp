@@ -5,6 +5,8 @@
 
 #include <bit>
 #include <cmath>
+#include <cstdlib>
+#include <limits>
 
 #include "parallel/collectives/collectives.hpp"
 #include "tests/parallel/grid_training.hpp"
@@ -22,6 +24,37 @@ std::vector<int> ranks_of(const Communicator& part, const Communicator& world) {
   for (std::size_t r = 0; r < marks.size(); ++r)
     if (marks[r]) members.push_back(static_cast<int>(r));
   return members;
+}
+
+std::vector<GridShape> all_grids(int ranks) {
+  std::vector<GridShape> grids;
+  for (int data = 1; data <= ranks; ++data)
+    for (int pipeline = 1; pipeline <= ranks; ++pipeline)
+      for (int tensor = 1; tensor <= ranks; ++tensor)
+        for (int spatial = 1; spatial <= ranks; ++spatial)
+          if (data * pipeline * tensor * spatial == ranks) grids.push_back({data, pipeline, tensor, spatial});
+  return grids;
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  double largest = 0;
+  for (Index i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(double{a[i]} - double{b[i]}));
+  return largest;
+}
+
+void check_close(const State& state, const State& expected, const State& other, const Communicator& world) {
+  if (world.rank() != 0) return;
+  REQUIRE(state.size() == expected.size());
+  double furthest = 0;
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    CAPTURE(state[i].name);
+    const Tensor& whole = expected[i].values;
+    // The longest sum runs over the pixels of a batch, 10 * 8 * 8: as many roundings, of numbers not above the largest of the result or 1.
+    const double tolerance = 640 * std::numeric_limits<real>::epsilon() * std::max(1.0, largest_difference(whole, Tensor::zeros(whole.shape())));
+    CHECK(largest_difference(state[i].values, whole) <= tolerance);
+    furthest = std::max(furthest, largest_difference(other[i].values, whole) / tolerance);
+  }
+  CHECK(furthest > 10);  // another training, which must not pass for the same
 }
 
 }  // namespace
@@ -84,6 +117,33 @@ TEST_CASE("layer split: with the layers on any number of ranks, every parameter 
       check_same_bits(trained_on_grid(run, world), trained_alone(run, world), world);
     }
   }
+}
+
+TEST_CASE("any grid: everything a checkpoint holds is that of the serial run, as near as its sums' order allows") {
+  const Communicator world = Communicator::world();
+  const int p = world.size();
+  // Up to four ranks these are all pairs of axes; the full product of four axes takes 16 ranks and is run apart (tests/README.md).
+  if (p > 4 && !std::getenv("TANDEM_SOAK")) return;
+  for (const GridShape& grid : all_grids(p)) {
+    CAPTURE(to_string(grid));
+    // The head has four outputs, and the images have eight rows, of which the pools leave two.
+    if (grid.tensor > 4 || grid.spatial > 2 || grid.pipeline > GridNet::layers || grid.data > 8) continue;
+    for (const double clip : {0.0, 0.5}) {
+      const GridRun run{.grid = grid, .steps = 3, .clip = clip, .rate = 0.02};
+      const State serial = trained_alone(run, world);
+      // The control: what clipping does, and that it counts each slice once, shows against the run without, or with half of it.
+      GridRun another = run;
+      another.clip = clip == 0 ? 0.5 : 0.25;
+      const State other = trained_alone(another, world);
+      check_close(trained_on_grid(run, world), serial, other, world);
+    }
+  }
+}
+
+TEST_CASE("any grid: a spatial axis wants parts as thick as what windows look at") {
+  const Communicator world = Communicator::world();
+  if (world.size() != 4) return;
+  CHECK_THROWS_AS(trained_on_grid({.grid = {.spatial = 4}}, world), Error);
 }
 
 TEST_CASE("layer split: negative controls: another M, and layers that start elsewhere, end elsewhere") {

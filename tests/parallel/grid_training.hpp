@@ -10,9 +10,8 @@
 
 #include "nn/checkpoint.hpp"
 #include "nn/layers.hpp"
-#include "parallel/pipeline/stage.hpp"
+#include "parallel/place.hpp"
 #include "parallel/state.hpp"
-#include "parallel/tensor/tensor_parallel.hpp"
 #include "parallel/trainer.hpp"
 #include "tests/support.hpp"
 
@@ -80,11 +79,7 @@ inline State trained_on_grid(const GridRun& run, const Communicator& world) {
   const auto whole = GridNet::make(run.seed);
   const auto whole_optimizer = make_optimizer(run.optimizer, whole->parameters(), real(1e-3));
 
-  std::shared_ptr<Module> part = GridNet::make(run.seed);
-  if (run.grid.pipeline > 1)
-    part = std::make_shared<PipelineStage>(static_cast<Sequential&>(*part), data.sample_shape(),
-                                           balanced_partition(std::vector<double>(GridNet::layers, 1), run.grid.pipeline), grid.pipeline());
-  tensor_parallel(*part, grid.tensor());
+  const std::shared_ptr<Module> part = place_on_grid(GridNet::make(run.seed), data.sample_shape(), 2, grid);
   const auto optimizer = make_optimizer(run.optimizer, part->parameters(), real(1e-3));
   Trainer trainer(*part, *optimizer, classification_loss(), grid,
                   {.micro_batches = run.micro_batches, .seed = run.seed, .clip = run.clip, .check_replicas = run.check_replicas,

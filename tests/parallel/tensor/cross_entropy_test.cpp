@@ -72,7 +72,7 @@ TEST_CASE("tensor: logits far apart neither overflow nor vanish; with each rank'
   CHECK(std::abs(right - std::log1p(std::exp(1.0))) <= 4 * epsilon);
 
   std::vector<real> total{1 + std::exp(real(-1))};  // sum of e^(x - top of this rank)
-  group_allreduce(total, world);
+  allreduce(total, world);
   const real wrong = std::log(total[0]) + 1;
   if (p > 1) CHECK(std::abs(wrong - right) > 0.5);
 
@@ -90,7 +90,7 @@ TEST_CASE("tensor: cross-entropy sends three numbers a row, however many classes
     const Variable x(random_tensor({n, own_extent(1000, world)}), true);
     Variable loss;
     CHECK(traffic_of(world, [&] { loss = class_parallel_cross_entropy_sum(x, 1000, labels, {}, world); }) ==
-          gather_slices_traffic(p, bytes(p * n)) + group_allreduce_traffic(p, bytes(2 * n)));
+          gather_slices_traffic(p, bytes(p * n)) + allreduce_traffic(p, bytes(2 * n)));
     CHECK(traffic_of(world, [&] { backward(loss); }) == nothing);
   }
 }

@@ -113,8 +113,8 @@ TEST_CASE("tensor: the operators send what their formulas say") {
     const Variable x(whole.clone(), true), mine(own_part(whole, 1, world), true), data(whole.clone());
     Variable copy, sum, gathered;
     CHECK(traffic_of(world, [&] { copy = copy_to_group(x, world); }) == nothing);
-    CHECK(traffic_of(world, [&] { backward(copy, whole); }) == group_allreduce_traffic(p, n));
-    CHECK(traffic_of(world, [&] { sum = sum_over_group(x, world); }) == group_allreduce_traffic(p, n));
+    CHECK(traffic_of(world, [&] { backward(copy, whole); }) == allreduce_traffic(p, n));
+    CHECK(traffic_of(world, [&] { sum = sum_over_group(x, world); }) == allreduce_traffic(p, n));
     CHECK(traffic_of(world, [&] { backward(sum, whole); }) == nothing);
     CHECK(traffic_of(world, [&] { gathered = gather_channels(mine, channels, world); }) == gather_slices_traffic(p, n));
     CHECK(traffic_of(world, [&] { backward(gathered, whole); }) == nothing);
@@ -123,10 +123,10 @@ TEST_CASE("tensor: the operators send what their formulas say") {
 }
 
 TEST_CASE("tensor: short sums go by few messages, long ones by few bytes") {
-  CHECK(group_allreduce_traffic(1, 1000) == nothing);
-  CHECK(group_allreduce_traffic(4, 64) == doubling_allreduce_traffic(4, 64));
-  CHECK(group_allreduce_traffic(4, 1 << 20) == halving_allreduce_traffic(4, 1 << 20));
-  CHECK(group_allreduce_traffic(3, 1 << 20) == ring_allreduce_traffic(3, 1 << 20));
+  CHECK(allreduce_traffic(1, 1000) == nothing);
+  CHECK(allreduce_traffic(4, 64) == doubling_allreduce_traffic(4, 64));
+  CHECK(allreduce_traffic(4, 1 << 20) == halving_allreduce_traffic(4, 1 << 20));
+  CHECK(allreduce_traffic(3, 1 << 20) == ring_allreduce_traffic(3, 1 << 20));
 }
 
 TEST_CASE("tensor: a split that leaves a rank without channels is refused, as is a part of another size") {

@@ -166,8 +166,8 @@ TEST_CASE("tensor: a pair costs one allreduce forward and one backward") {
   initialise(*pair, 1);
   const Variable x(random_tensor({5, 6}), true);
   Variable y;
-  CHECK(traffic_of(world, [&] { y = pair->forward(x, {}); }) == group_allreduce_traffic(p, bytes(5 * 7)));
-  CHECK(traffic_of(world, [&] { backward(y, random_tensor({5, 7})); }) == group_allreduce_traffic(p, bytes(5 * 6)));
+  CHECK(traffic_of(world, [&] { y = pair->forward(x, {}); }) == allreduce_traffic(p, bytes(5 * 7)));
+  CHECK(traffic_of(world, [&] { backward(y, random_tensor({5, 7})); }) == allreduce_traffic(p, bytes(5 * 6)));
 }
 
 TEST_CASE("tensor: layers with fewer channels than ranks are refused by name") {

@@ -148,9 +148,9 @@ TEST_CASE("tensor parallel: a step sends what the plan says, forward and backwar
     initialise(*model, 1);
     tensor_parallel(*model, world);
     Traffic forward = nothing, back = nothing;
-    for (const Index n : expected[i].sums) forward = forward + group_allreduce_traffic(p, bytes(batch * n));
+    for (const Index n : expected[i].sums) forward = forward + allreduce_traffic(p, bytes(batch * n));
     for (const Index n : expected[i].gathers) forward = forward + gather_slices_traffic(p, bytes(batch * n));
-    for (const Index n : expected[i].backward_sums) back = back + group_allreduce_traffic(p, bytes(batch * n));
+    for (const Index n : expected[i].backward_sums) back = back + allreduce_traffic(p, bytes(batch * n));
     Variable loss;
     CHECK(traffic_of(world, [&] { loss = loss_of(*model, images(models[i], 0)); }) == forward);
     CHECK(traffic_of(world, [&] { backward(loss); }) == back);
