@@ -110,7 +110,7 @@ Result measure(RankGrid grid, const Options& o, const Communicator& comm) {
     for (const Parameter& p : model->parameters()) {
       Variable weights = p.variable;
       Tensor gradient = weights.gradient();
-      sum_over_group(gradient.values(), comm);
+      allreduce(gradient.values(), comm);
       weights.set_gradient({});
     }
     result.seconds = max_over_ranks(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), comm);

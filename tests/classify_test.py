@@ -87,6 +87,15 @@ class Training(Case):
                 self.assertEqual((result["grid"], result["weights_hash"], result["accuracy"]),
                                  (grid, base["weights_hash"], base["accuracy"]))
                 self.assertAlmostEqual(result["loss"], base["loss"], places=6)  # a sum over ranks, in another order
+        self.refuse(1, ["16 rows hold 1 whole units of 16", "at most 1 ranks"], 2, "--data", self.data, "--grid", "spatial=2")
+        options = ["--model", "cnn", "--learning-rate", 0.001]
+        serial = self.train(1, *options)["history"][-1]["train_loss"]
+        for ranks, grid in [(2, "tensor=2"), (2, "spatial=2"), (4, "tensor=2,spatial=2")]:  # these add in another order
+            with self.subTest(grid):
+                result = self.train(ranks, *options, "--grid", grid)
+                self.assertFalse(result["same_bits_as_serial"])
+                self.assertAlmostEqual(result["history"][-1]["train_loss"], serial, delta=1e-3)
+        self.assertNotAlmostEqual(self.train(1, *options, "--seed", 2)["history"][-1]["train_loss"], serial, delta=1e-3)
         whole = self.train(1, "--epochs", 3)
         self.train(2, "--epochs", 3, "--grid", "pipeline=2", "--checkpoint", file, "--stop-after", 1)
         self.train(4, "--checkpoint", file, "--resume", "--stop-after", 1, "--grid", "data=2,pipeline=2")

@@ -50,7 +50,7 @@ std::string summary_text(const TrainingResult& result, int ranks) {
       result.images_per_second, ranks, thread_count(), result.grid, result.seconds, result.allreduce,
       hex(weights_hash(*result.classifier.model)),
       result.same_bits_as_serial ? "(the same with any power of two of data-parallel ranks that divides M, layers on any number of ranks, any threads)"
-                                 : "(close to, but not bit for bit, that of the serial run: this number of ranks or allreduce adds in another order)");
+                                 : "(close to, but not bit for bit, that of the serial run: this grid or allreduce adds in another order)");
 }
 
 nlohmann::json score_json(const Score& score, const std::vector<std::string>& classes) {
@@ -115,7 +115,7 @@ TrainingReport make_report(const TrainingResult& result, const LabelledData& dat
                 {"grid", result.grid},
                 {"allreduce", result.allreduce},
                 {"seed", std::to_string(s.seed)},
-                {"same bits as the serial run", result.same_bits_as_serial ? "yes" : "no: this number of ranks or allreduce adds in another order"}},
+                {"same bits as the serial run", result.same_bits_as_serial ? "yes" : "no: this grid or allreduce adds in another order"}},
   };
 }
 
