@@ -88,7 +88,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   }
   waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
-  const Tensor totals = buckets_.slot(totals_slot_);
+  const Tensor totals = summed(totals_slot_);
   const real weight = totals[weight_total];
   StepResult result{.loss = totals[loss_total], .weight = weight, .correct = totals[correct_total]};
   require(weight > 0, "training: no sample of step {} counts (all labels are ignored or of weight 0)", batch.step);
@@ -102,7 +102,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
     statistics += size;
   }
   const ProfileScope scope("update");
-  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].variable.set_gradient(buckets_.slot(i));
+  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].variable.set_gradient(summed(i));
   double scale = 1 / weight;
   if (options_.clip > 0) {
     result.gradient_norm = scale * gradient_norm(parameters_);
@@ -110,6 +110,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   }
   optimizer_.step(learning_rate, scale);
   for (Parameter& p : parameters_) p.variable.set_gradient({});
+  sums_.clear();
   return result;
 }
 
@@ -152,11 +153,17 @@ void Trainer::add(std::size_t slot, Tensor part) {
   sum.add(std::move(part));
   if (!sum.complete()) return;
   Tensor place = buckets_.slot(slot);
-  if (const Tensor total = sum.total(); total.defined())
-    place.copy_from(total);
-  else
+  if (const Tensor total = sum.total(); !total.defined())
     place.fill(real(-0.0));  // the one number that changes nothing when it is added, not even the sign of a zero
+  else if (!alone())
+    place.copy_from(total);
   buckets_.ready(slot);
+}
+
+// A slot's sum over all ranks, after buckets_.finish(). A rank that is alone uses its own, where it was made.
+Tensor Trainer::summed(std::size_t slot) const {
+  const Tensor own = alone() ? sums_[slot].total() : Tensor();
+  return own.defined() ? own : buckets_.slot(slot);
 }
 
 }  // namespace tandem

@@ -67,6 +67,8 @@ class Trainer {
   std::vector<Shape> slot_shapes() const;
   void run_micro_batch(const Batch& batch, Range rows);
   void add(std::size_t slot, Tensor part);
+  Tensor summed(std::size_t slot) const;
+  bool alone() const { return comm_.size() == 1; }
 
   Module& model_;
   Optimizer& optimizer_;
