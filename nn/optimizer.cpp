@@ -37,21 +37,29 @@ Sgd::Sgd(std::vector<Parameter> parameters, Options options) : Optimizer(std::mo
   if (options.momentum != 0) velocity_ = add_state("momentum");
 }
 
+// The loops of an update have three or four arrays. `__restrict` says that they do not overlap: a compiler that must ask first makes
+// no vector loop of so many.
+
 void Sgd::update(std::size_t i, Tensor& w, const Tensor& g, const Rates& rates) {
   const real m = options_.momentum, rate = rates.learning_rate, scale = rates.gradient_scale;
   const real decay = rates.decays ? options_.weight_decay : 0;
-  const bool nesterov = options_.nesterov;
-  real* const velocity = velocity_.empty() ? nullptr : velocity_[i].data();
-  for_blocks(w.size(), elementwise_block, [=, w = w.data(), g = g.data()](Index begin, Index end) {
-    if (!velocity) {
-      for (Index j = begin; j < end; ++j) w[j] -= rate * (scale * g[j] + decay * w[j]);
-      return;
-    }
-    for (Index j = begin; j < end; ++j) {
-      const real slope = scale * g[j] + decay * w[j];
+  const auto plain = [=](real* __restrict weight, const real* __restrict gradient, Index n) {
+    for (Index j = 0; j < n; ++j) weight[j] -= rate * (scale * gradient[j] + decay * weight[j]);
+  };
+  const auto with_momentum = [=, nesterov = options_.nesterov](real* __restrict weight, const real* __restrict gradient,
+                                                               real* __restrict velocity, Index n) {
+    for (Index j = 0; j < n; ++j) {
+      const real slope = scale * gradient[j] + decay * weight[j];
       const real v = velocity[j] = m * velocity[j] + slope;
-      w[j] -= rate * (nesterov ? slope + m * v : v);
+      weight[j] -= rate * (nesterov ? slope + m * v : v);
     }
+  };
+  real* const velocity = velocity_.empty() ? nullptr : velocity_[i].data();
+  for_blocks(w.size(), elementwise_block, [&](Index begin, Index end) {
+    if (velocity)
+      with_momentum(w.data() + begin, g.data() + begin, velocity + begin, end - begin);
+    else
+      plain(w.data() + begin, g.data() + begin, end - begin);
   });
 }
 
@@ -66,15 +74,17 @@ void Adam::update(std::size_t i, Tensor& w, const Tensor& g, const Rates& rates)
   const real unbias2 = static_cast<real>(1 / (1 - std::pow(options_.beta2, t)));
   const real epsilon = static_cast<real>(options_.epsilon), decay = rates.decays ? options_.weight_decay : 0;
   const real added = options_.decoupled ? 0 : decay, shrink = options_.decoupled ? 1 - rate * decay : 1;
-  for_blocks(w.size(), elementwise_block,
-             [=, w = w.data(), g = g.data(), mean = mean_[i].data(), square = square_[i].data()](Index begin, Index end) {
-               for (Index j = begin; j < end; ++j) {
-                 const real slope = scale * g[j] + added * w[j];
-                 mean[j] = b1 * mean[j] + (1 - b1) * slope;
-                 square[j] = b2 * square[j] + (1 - b2) * slope * slope;
-                 w[j] = shrink * w[j] - rate * (mean[j] * unbias1) / (std::sqrt(square[j] * unbias2) + epsilon);
-               }
-             });
+  const auto move = [=](real* __restrict weight, const real* __restrict gradient, real* __restrict mean, real* __restrict square, Index n) {
+    for (Index j = 0; j < n; ++j) {
+      const real slope = scale * gradient[j] + added * weight[j];
+      mean[j] = b1 * mean[j] + (1 - b1) * slope;
+      square[j] = b2 * square[j] + (1 - b2) * slope * slope;
+      weight[j] = shrink * weight[j] - rate * (mean[j] * unbias1) / (std::sqrt(square[j] * unbias2) + epsilon);
+    }
+  };
+  for_blocks(w.size(), elementwise_block, [&](Index begin, Index end) {
+    move(w.data() + begin, g.data() + begin, mean_[i].data() + begin, square_[i].data() + begin, end - begin);
+  });
 }
 
 std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Parameter> parameters, real weight_decay) {

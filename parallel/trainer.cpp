@@ -105,7 +105,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   }
   waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
-  Tensor totals = buckets_.slot(totals_slot_);
+  Tensor totals = summed(totals_slot_);
   broadcast(totals.values().first(statistics_begin), grid_.pipeline().size() - 1, grid_.pipeline());  // only the last stage sees labels
   const real weight = totals[weight_total];
   StepResult result{.loss = totals[loss_total], .weight = weight, .correct = totals[correct_total]};
@@ -120,7 +120,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
     statistics += size;
   }
   const ProfileScope scope("update");
-  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].variable.set_gradient(buckets_.slot(i));
+  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].variable.set_gradient(summed(i));
   double scale = 1 / weight;
   if (options_.clip > 0) {
     result.gradient_norm = global_gradient_norm(scale);
@@ -128,6 +128,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   }
   optimizer_.step(learning_rate, scale);
   for (Parameter& p : parameters_) p.variable.set_gradient({});
+  sums_.clear();
   if (options_.check_replicas > 0 && (batch.step + 1) % options_.check_replicas == 0)
     require_equal_replicas(model_, grid_.replicas(), fmt::format("after step {}", batch.step));
   return result;
@@ -187,11 +188,17 @@ void Trainer::add(std::size_t slot, Tensor part) {
   sum.add(std::move(part));
   if (!sum.complete()) return;
   Tensor place = buckets_.slot(slot);
-  if (const Tensor total = sum.total(); total.defined())
-    place.copy_from(total);
-  else
+  if (const Tensor total = sum.total(); !total.defined())
     place.fill(real(-0.0));  // the one number that changes nothing when it is added, not even the sign of a zero
+  else if (!alone())
+    place.copy_from(total);
   buckets_.ready(slot);
+}
+
+// A slot's sum over all ranks, after buckets_.finish(). A rank that is alone uses its own, where it was made.
+Tensor Trainer::summed(std::size_t slot) const {
+  const Tensor own = alone() ? sums_[slot].total() : Tensor();
+  return own.defined() ? own : buckets_.slot(slot);
 }
 
 }  // namespace tandem

@@ -71,6 +71,8 @@ class Trainer {
   double global_gradient_norm(double scale) const;
   void run_micro_batch(const Batch& batch, Range rows);
   void add(std::size_t slot, Tensor part);
+  Tensor summed(std::size_t slot) const;
+  bool alone() const { return grid_.replicas().size() == 1; }
 
   Module& model_;
   Optimizer& optimizer_;

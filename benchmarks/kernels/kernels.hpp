@@ -57,6 +57,7 @@ void add_kernel(Kernel kernel);
 void add_convolutions();        // convolution.cpp
 void add_matmuls(int threads);  // matmul.cpp
 void add_passes();              // passes.cpp: one pass over memory, or a few
+void add_fused();               // fused.cpp: operations done together, beside the same apart
 
 // Lets the other libraries use the vectors of this build and this many threads, whatever the environment says. They listen
 // only when a program starts, so this one may start itself again.

@@ -92,6 +92,7 @@ int kernels(const Options& options) {
   add_convolutions();
   add_matmuls(options.threads);
   add_passes();
+  add_fused();
   for (const Kernel& kernel : programme())
     benchmark::RegisterBenchmark(row_name(kernel).c_str(), [&kernel, machine](benchmark::State& state) {
       time_kernel(state, kernel, machine);

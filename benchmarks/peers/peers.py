@@ -4,8 +4,9 @@
     tandem bench peers --quick --json peers.json --picture peers.svg
 
 The two take turns, one process at a time, so that a busy or throttling machine hits both alike. PyTorch runs in its own best
-environment: for each case its layouts and memory allocators are tried first, and the fastest is the one that is compared.
-Settings of libraries that the environment holds by chance (a narrower instruction set, say) are removed for both.
+environment: for each case its layouts, modes (eager, foreach, torch.compile) and memory allocators are tried first, and the
+fastest is the one that is compared. Settings of libraries that the environment holds by chance (a narrower instruction set, say)
+are removed for both.
 """
 
 import argparse
@@ -75,21 +76,21 @@ def run(command, environment):
 class Torch:
     """PyTorch for one case. `choose` comes first."""
 
-    def __init__(self, python, environment, case):
-        self.python, self.environment, self.case, self.variant = python, environment, case, None
+    def __init__(self, python, environment, case, modes):
+        self.python, self.environment, self.case, self.modes, self.variant = python, environment, case, modes, None
 
     def run(self, steps, warm_up, variant=None):
-        layout, _, allocator = variant or self.variant
+        layout, mode, _, allocator = variant or self.variant
         command = [self.python, HERE / "torch_step.py", "--model", self.case.model, "--batch", str(self.case.batch), "--threads",
-                   str(self.case.threads), "--layout", layout, "--steps", str(steps), "--warm-up", str(warm_up)]
+                   str(self.case.threads), "--layout", layout, "--mode", mode, "--steps", str(steps), "--warm-up", str(warm_up)]
         command += ["--only-gradients"] if self.case.only_gradients else []
         printed = run(command, {"OMP_NUM_THREADS": str(self.case.threads), **self.environment, **allocator})
         return json.loads(printed.splitlines()[-1])
 
     def choose(self, seconds):
         """Keeps the variant that is fastest in the better of two tries; returns its step in seconds."""
-        variants = [(layout, name, allocator) for layout in LAYOUTS.get(self.case.model, ["contiguous"])
-                    for name, allocator in allocators().items()]
+        variants = [(layout, mode, name, allocator) for layout in LAYOUTS.get(self.case.model, ["contiguous"])
+                    for mode in self.modes for name, allocator in allocators().items()]
         first = self.run(3, 2, variants[0])["milliseconds"] / 1e3
         steps = min(100, max(3, round(seconds / first)))
         tries = [(self.run(steps, 2, variant)["milliseconds"] / 1e3, i) for _ in range(2) for i, variant in enumerate(variants)]
@@ -98,7 +99,7 @@ class Torch:
         return best
 
     def describe(self):
-        return f"{self.variant[0]}, {self.variant[1]}"
+        return ", ".join(self.variant[:3])
 
 
 class Tandem:
@@ -233,7 +234,7 @@ def main():
     for case in CASES:
         for python, about in pythons.items():
             name = case.name() + (f", PyTorch {about['label']}" if len(pythons) > 1 else "")
-            duels[name] = Tandem(program, preset, case), Torch(python, environment, case)
+            duels[name] = Tandem(program, preset, case), Torch(python, environment, case, about["modes"])
     duels[f"{PRICED.name()}, {PRICE}"] = Tandem(program, preset, PRICED, 8), Tandem(program, preset, PRICED, 1)
     cores = len(os.sched_getaffinity(0))
     chosen = {name: duel for name, duel in duels.items() if options.only in name and duel[0].case.threads <= cores}

@@ -4,7 +4,8 @@
     torch_step.py --model cnn --batch 64 --threads 1 --layout channels_last --steps 20 --warm-up 3
 
 The step is written as PyTorch's users write it for speed: gradients set to None, no copy of the batch, Nesterov SGD (in one
-pass where this version can). It runs with every PyTorch from 1.13 on.
+pass where this version can). It runs with every PyTorch from 1.13 on. `--mode` tells how: eager, foreach (the optimiser works on lists
+of tensors) or compile (torch.compile, from version 2 on).
 """
 
 import argparse
@@ -87,11 +88,14 @@ def probe():
         if "openblas" in library and hasattr(openblas := ctypes.CDLL(library), "openblas_get_corename"):
             openblas.openblas_get_corename.restype = ctypes.c_char_p
             core = openblas.openblas_get_corename().decode()
-    print(json.dumps({"version": torch.__version__, "reference_blas": bool(reference), "openblas_core": core}))
+    modes = ["eager", "foreach"] + (["compile"] if hasattr(torch, "compile") else [])
+    print(json.dumps({"version": torch.__version__, "modes": modes, "reference_blas": bool(reference), "openblas_core": core}))
 
 
-def nesterov_sgd(torch, parameters):
+def nesterov_sgd(torch, parameters, mode):
     options = {"lr": 0.001, "momentum": 0.9, "nesterov": True}
+    if mode == "foreach":
+        return torch.optim.SGD(parameters, foreach=True, **options)
     try:
         return torch.optim.SGD(parameters, fused=True, **options)
     except (TypeError, RuntimeError):  # older versions have none
@@ -104,6 +108,7 @@ def main():
     arguments.add_argument("--batch", type=int, default=64)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--layout", choices=["contiguous", "channels_last"], default="contiguous")
+    arguments.add_argument("--mode", choices=["eager", "foreach", "compile"], default="eager")
     arguments.add_argument("--steps", type=int, default=20)
     arguments.add_argument("--warm-up", type=int, default=3)
     arguments.add_argument("--only-gradients", action="store_true", help="time forward and backward, without the update")
@@ -122,7 +127,9 @@ def main():
     build, image = MODELS[options.model]
     model = build(torch.nn).to(memory_format=layout)
     parameters = list(model.parameters())
-    optimizer = nesterov_sgd(torch, parameters)
+    optimizer = nesterov_sgd(torch, parameters, options.mode)
+    if options.mode == "compile":
+        model = torch.compile(model)
     x = torch.randn(options.batch, *image).contiguous(memory_format=layout if len(image) == 3 else torch.contiguous_format)
     if options.model == "deep100":
         criterion, target = torch.nn.MSELoss(), torch.zeros(options.batch, 1)

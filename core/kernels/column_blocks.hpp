@@ -46,10 +46,14 @@ inline void pack(const real* M, Index row_step, Index column_step, Index rows, I
 }
 
 // add_tiles() of register_tile.hpp for one block of columns. B, start and C point at the block.
-inline void add_block(const real* A, const Index* step, Index steps, const real* B, const real* start,
+inline void add_block(const real* A, const Index* step, Index steps, const Right& B, const real* start,
                       const ColumnBlock& block, real* C, const Rows& rows) {
   const auto add = block.stored == tile_columns ? add_tiles<2> : add_tiles<1>;
   add(A, step, steps, B, start, block.columns, C, rows);
+}
+inline void add_block(const real* A, const Index* step, Index steps, const real* packed, const real* start,
+                      const ColumnBlock& block, real* C, const Rows& rows) {
+  add_block(A, step, steps, Right{.values = packed, .step = block.stored}, start, block, C, rows);
 }
 
 // Tiles [begin, end) of a result, numbered down the rows of its first block of columns, then of the next: calls

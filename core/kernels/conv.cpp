@@ -23,7 +23,7 @@ bool uses_winograd(const ConvShape& s) {
   const bool kernel_fits =
       s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h <= 2 && s.pad_w <= 2;
   const auto channels_fit = [](Index channels) { return channels >= 16 && channels % packet_size == 0; };
-  return kernel_fits && channels_fit(s.in_channels) && channels_fit(s.out_channels);
+  return winograd_wanted && kernel_fits && channels_fit(s.in_channels) && channels_fit(s.out_channels);
 }
 
 void conv_forward(const ConvShape& s, const real* x, const real* W, const real* b, const Output& y) {

@@ -45,6 +45,13 @@ void conv_backward_data(const ConvShape& shape, const OutputGradient& dy, const 
 // dW[u,v,c,o] = sum over n,i,j of x[n, i s - p + u, j s - p + v, c] dz[n,i,j,o]      db[o] = sum over n,i,j of dz; db may be null
 void conv_backward_weights(const ConvShape& shape, const real* x, const OutputGradient& dy, real* dW, real* db);
 
+// False in a build with -DTANDEM_WINOGRAD=OFF: a training run with direct convolution alone, for comparison.
+#ifdef TANDEM_DIRECT_CONVOLUTION
+inline constexpr bool winograd_wanted = false;
+#else
+inline constexpr bool winograd_wanted = true;
+#endif
+
 // Whether the three use Winograd's algorithm for layers of this shape.
 bool uses_winograd(const ConvShape& shape);
 

@@ -18,9 +18,10 @@
 
 namespace tandem {
 
-// max(v, 0), and the gradient before it, from the gradient after it and either side's value.
-inline real rectified(real v) { return v <= 0 ? 0 : v; }
-inline real passed(real v, real dy) { return v <= 0 ? 0 : dy; }
+// max(v, 0), and the gradient before it, from the gradient after it and either side's value. Objects, not functions: handed to
+// map() a function is a pointer, called for every number, and its loop is no vector loop.
+inline constexpr auto rectified = [](real v) { return v <= 0 ? real{0} : v; };
+inline constexpr auto passed = [](real v, real dy) { return v <= 0 ? real{0} : dy; };
 
 struct Epilogue {
   bool relu = false;

@@ -31,33 +31,37 @@
 namespace tandem {
 namespace {
 
-// Terms of a sum that are done at a time: 512 rows of a block of B are 64 KiB of floats with AVX-512, 8 rows of A 16 KiB.
-constexpr Index depth = 512;
+// Terms of a sum that are done at a time: 320 rows of a block of B are 20 KiB of floats with AVX2, which stay in the level-1 cache.
+constexpr Index depth = 320;
+
+// Up to so many rows of A pass by B where it stands; for more, packing it pays.
+constexpr Index few_rows = 2 * tile_rows;
 
 // Rows of C that are one piece of work where its columns alone do not give every thread something to do.
 constexpr Index panel_rows = 64;
 
-// The right factor [k,n] of a product: as it stands, or given as its transpose [n,k].
-struct Right {
+// The left factor [m,k]: element (i,t) stands at values + i row_step + t term_step.
+struct LeftFactor {
+  const real* values;
+  Index m, row_step, term_step;
+};
+
+// The right factor [k,n]: as it stands, or given as its transpose [n,k].
+struct RightFactor {
   const real* values;
   Index k, n;
   bool transposed;
 
   // packed[t,o] = B[term + t, block.first + o] for o < block.columns, and 0 up to block.stored.
   void pack(Index term, Index terms, const ColumnBlock& block, real* packed) const {
-    if (block.columns < block.stored) std::fill_n(packed, terms * block.stored, real{0});
-    if (transposed)
-      transpose(values + block.first * k + term, k, block.columns, terms, packed, block.stored);
-    else
-      for (Index t = 0; t < terms; ++t)
-        std::copy_n(values + (term + t) * n + block.first, block.columns, packed + t * block.stored);
+    using namespace Eigen::internal;
+    if (transposed) return transpose(values + block.first * k + term, k, block.columns, terms, packed, block.stored);
+    const Index whole = block.columns / packet_size * packet_size;
+    for (const real* in = values + term * n + block.first; terms > 0; --terms, in += n, packed += block.stored) {
+      for (Index o = 0; o < whole; o += packet_size) pstore(packed + o, ploadu<Packet>(in + o));
+      for (Index o = whole; o < block.stored; ++o) packed[o] = o < block.columns ? in[o] : 0;
+    }
   }
-};
-
-// The left factor [m,k]: element (i,t) stands at values + i row_step + t term_step. So a transposed one needs no turning.
-struct Left {
-  const real* values;
-  Index m, row_step, term_step;
 };
 
 // What is added to every row of C, and what is done to it in the end.
@@ -66,12 +70,27 @@ struct Finish {
   bool relu;
 };
 
+// A transposed left factor turned around, [m, about k]; each thread turns some of the rows.
+Scratch<real> turned(const LeftFactor& A, Index k, Index row_step) {
+  Scratch<real> rows(count_of(A.m * row_step));
+  for_blocks(A.m, std::max(panel_rows, part_of_thread(A.m)), [&](Index begin, Index end) {
+    transpose(A.values + begin, A.term_step, k, end - begin, rows.data() + begin * row_step, row_step);
+  });
+  return rows;
+}
+
 // C [m,n] = finish(A [m,k] B [k,n])
-void multiply(const Left& A, const Right& B, real* C, const Finish& finish) {
+void multiply(LeftFactor A, const RightFactor& B, real* C, const Finish& finish) {
   const Index m = A.m, k = B.k, n = B.n, threads = thread_count(), blocks = column_blocks(n);
   const Index panel = blocks >= 4 * threads ? m : std::min(m, panel_rows);
   const Index panels = divide_up(m, panel), pieces = blocks * panels, part = divide_up(pieces, threads);
-  const Index most_terms = std::min(k, depth);
+  const Index most_terms = std::max<Index>(1, divide_up(k, std::max<Index>(1, divide_up(k, depth))));
+
+  const bool turn = A.term_step != 1 && blocks > 1;
+  const Index turned_step = packed_columns(k);
+  const Scratch<real> A_turned = turn ? turned(A, k, turned_step) : Scratch<real>(0);
+  if (turn) A = {.values = A_turned.data(), .m = m, .row_step = turned_step, .term_step = 1};
+
   const Scratch packed(count_of(threads * most_terms * tile_columns)), start(count_of(packed_columns(n)));
   std::ranges::fill(start.values(), real{0});
   if (finish.row) std::copy_n(finish.row, n, start.data());
@@ -79,15 +98,17 @@ void multiply(const Left& A, const Right& B, real* C, const Finish& finish) {
                        C_row = equal_steps(panel, n);
 
   for_blocks(pieces, part, [&](Index begin, Index end) {
-    real* const right = packed.data() + begin / part * most_terms * tile_columns;
+    real* const own = packed.data() + begin / part * most_terms * tile_columns;
     for (Index piece = begin; piece < end; ++piece) {
       const ColumnBlock block = column_block(piece / panels, n);
+      const bool in_place = !B.transposed && m <= few_rows && block.columns == block.stored;
       const Index row = piece % panels * panel;
       const Rows rows{.a = A_row.data(), .c = C_row.data(), .count = std::min(panel, m - row)};
       real* const result = C + row * n + block.first;
-      for (Index term = 0; term < k; term += depth) {
-        const Index terms = std::min(depth, k - term);
-        B.pack(term, terms, block, right);
+      for (Index term = 0; term < k || term == 0; term += most_terms) {
+        const Index terms = std::min(most_terms, k - term);
+        if (!in_place) B.pack(term, terms, block, own);
+        const Right right = in_place ? Right{.values = B.values + term * n + block.first, .step = n} : Right{.values = own, .step = block.stored};
         add_block(A.values + row * A.row_step + term * A.term_step, step.data(), terms, right,
                   term == 0 ? start.data() + block.first : nullptr, block, result, rows);
       }
@@ -101,7 +122,7 @@ void multiply(const Left& A, const Right& B, real* C, const Finish& finish) {
 constexpr Index few_products = 128;
 
 // The same chains number by number.
-void multiply_few(const Left& A, const Right& B, real* C, const Finish& finish) {
+void multiply_few(const LeftFactor& A, const RightFactor& B, real* C, const Finish& finish) {
   using namespace Eigen::internal;
   const Index row_step = B.transposed ? 1 : B.n, column_step = B.transposed ? B.k : 1;
   for (Index i = 0; i < A.m; ++i)
@@ -124,10 +145,12 @@ Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const 
   const Index m = A.dim(A_transposed ? 1 : 0), k = B.dim(B_transposed ? 1 : 0), n = B.dim(B_transposed ? 0 : 1);
   Tensor C({m, n});
   if (C.size() == 0) return C;
-  const Left left{.values = A.data(), .m = m, .row_step = A_transposed ? 1 : k, .term_step = A_transposed ? m : 1};
-  const Right right{.values = B.data(), .k = k, .n = n, .transposed = B_transposed};
-  const auto run = m * n * k <= few_products ? multiply_few : multiply;
-  run(left, right, C.data(), finish);
+  const LeftFactor left{.values = A.data(), .m = m, .row_step = A_transposed ? 1 : k, .term_step = A_transposed ? m : 1};
+  const RightFactor right{.values = B.data(), .k = k, .n = n, .transposed = B_transposed};
+  if (m * n * k <= few_products)
+    multiply_few(left, right, C.data(), finish);
+  else
+    multiply(left, right, C.data(), finish);
   return C;
 }
 

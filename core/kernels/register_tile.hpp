@@ -46,52 +46,68 @@ struct Rows {
   Index count;
 };
 
-// The formula above, tile by tile, with `packets` = 1 or 2 packets of columns, of which the first `columns` are stored. B is
-// [steps, packets * packet_size]. `start` is null to add to what C holds.
-template <int packets>
-[[gnu::noinline]] void add_tiles(const real* A, const Index* step, Index steps, const real* B, const real* start,
-                                 Index columns, real* C, const Rows& rows) {
+// The right matrix [steps, packets * packet_size]: its row t begins at values + t step.
+struct Right {
+  const real* values;
+  Index step;
+};
+
+// The formula above for one tile of `rows` rows and one or two packets of columns, of which the first `columns` are stored. `start`
+// is null to add to what C holds.
+template <int packets, int rows>
+inline void add_tile(const real* A, const Index* A_row, const Index* step, Index steps, const Right& B, const real* start,
+                     Index columns, real* C, const Index* C_row) {
   using namespace Eigen::internal;
-  for (Index first = 0; first < rows.count; first += tile_rows) {
-    // Rows of the last tile that do not exist are computed from the last that does, and dropped.
-    std::array<const real*, tile_rows> a;
+  std::array<const real*, rows> a;
 #pragma GCC unroll 8
-    for (Index r = 0; r < tile_rows; ++r) a[static_cast<std::size_t>(r)] = A + rows.a[std::min(first + r, rows.count - 1)];
-    Packet sum[tile_rows][packets];
+  for (std::size_t r = 0; r < rows; ++r) a[r] = A + A_row[r];
+  Packet sum[rows][packets];
 #pragma GCC unroll 8
-    for (Index r = 0; r < tile_rows; ++r)
+  for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 2
-      for (int v = 0; v < packets; ++v) sum[r][v] = pzero(Packet{});
+    for (int v = 0; v < packets; ++v) sum[r][v] = pzero(Packet{});
 
-    for (Index t = 0; t < steps; ++t) {
-      Packet b[packets];
+  const real* row = B.values;
+  for (Index t = 0; t < steps; ++t, row += B.step) {
+    Packet b[packets];
 #pragma GCC unroll 2
-      for (int v = 0; v < packets; ++v) b[v] = pload<Packet>(B + (t * packets + v) * packet_size);
-      const Index offset = step[t];
+    for (int v = 0; v < packets; ++v) b[v] = ploadu<Packet>(row + v * packet_size);
+    const Index offset = step[t];
 #pragma GCC unroll 8
-      for (Index r = 0; r < tile_rows; ++r) {
-        const Packet value = pset1<Packet>(a[static_cast<std::size_t>(r)][offset]);
+    for (int r = 0; r < rows; ++r) {
+      const Packet value = pset1<Packet>(a[static_cast<std::size_t>(r)][offset]);
 #pragma GCC unroll 2
-        for (int v = 0; v < packets; ++v) sum[r][v] = fused_multiply_add(value, b[v], sum[r][v]);
-      }
-    }
-
-#pragma GCC unroll 8
-    for (Index r = 0; r < tile_rows; ++r) {
-      if (first + r >= rows.count) break;
-      real* const c = C + rows.c[first + r];
-      if (columns == packets * packet_size) {
-#pragma GCC unroll 2
-        for (int v = 0; v < packets; ++v)
-          pstoreu(c + v * packet_size, padd(ploadu<Packet>((start ? start : c) + v * packet_size), sum[r][v]));
-      } else {
-        alignas(64) real whole[packets * packet_size];
-#pragma GCC unroll 2
-        for (int v = 0; v < packets; ++v) pstore(whole + v * packet_size, sum[r][v]);
-        for (Index o = 0; o < columns; ++o) c[o] = (start ? start : c)[o] + whole[o];
-      }
+      for (int v = 0; v < packets; ++v) sum[r][v] = fused_multiply_add(value, b[v], sum[r][v]);
     }
   }
+
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+    real* const c = C + C_row[r];
+    if (columns == packets * packet_size) {
+#pragma GCC unroll 2
+      for (int v = 0; v < packets; ++v)
+        pstoreu(c + v * packet_size, padd(ploadu<Packet>((start ? start : c) + v * packet_size), sum[r][v]));
+    } else {
+      alignas(64) real whole[packets * packet_size];
+#pragma GCC unroll 2
+      for (int v = 0; v < packets; ++v) pstore(whole + v * packet_size, sum[r][v]);
+      for (Index o = 0; o < columns; ++o) c[o] = (start ? start : c)[o] + whole[o];
+    }
+  }
+}
+
+// Tile by tile down the rows; the last tile has as many rows as are left.
+template <int packets, int rows = tile_rows>
+[[gnu::noinline]] void add_tiles(const real* A, const Index* step, Index steps, const Right& B, const real* start,
+                                 Index columns, real* C, const Rows& all) {
+  Index first = 0;
+  for (; first + rows <= all.count; first += rows)
+    add_tile<packets, rows>(A, all.a + first, step, steps, B, start, columns, C, all.c + first);
+  if constexpr (rows > 1)
+    if (first < all.count)
+      add_tiles<packets, rows - 1>(A, step, steps, B, start, columns, C,
+                                   {.a = all.a + first, .c = all.c + first, .count = all.count - first});
 }
 
 }  // namespace tandem

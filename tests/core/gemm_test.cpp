@@ -40,7 +40,7 @@ double beyond_rounding(const Tensor& A, const Tensor& B, const Tensor& C) {
 TEST_CASE("the four products are A B, at every edge of a tile, a block and a chain") {
   for (const Index m : {0, 1, 7, 8, 9, 65})
     for (const Index n : {0, 1, 15, 16, 17, 32, 33, 70})
-      for (const Index k : {0, 1, 16, 19, 512, 513}) {
+      for (const Index k : {0, 1, 16, 19, 320, 321, 641}) {
         CAPTURE(m);
         CAPTURE(n);
         CAPTURE(k);
@@ -70,6 +70,21 @@ TEST_CASE("a product has the same bits on any number of threads, and row by row"
   const Tensor some = matmul(A.rows(50, 61), B);
   CHECK(std::ranges::equal(some.values(), C.rows(50, 61).values()));
   CHECK_FALSE(std::ranges::equal(some.values(), C.rows(51, 62).values()));
+}
+
+TEST_CASE("a number of C has the same bits whatever the number of rows beside it") {
+  // 64 columns are whole packets, so that few rows read B where it stands; 70 are not. 40 rows are more than few.
+  for (const Index n : {64, 70}) {
+    const Tensor A = random_matrix(40, 333, 1), B = random_matrix(333, n, 2), C = matmul(A, B);
+    for (Index m = 1; m <= 40; ++m) {
+      CAPTURE(m);
+      const Tensor some = A.rows(0, m), expected = C.rows(0, m);
+      CHECK(std::ranges::equal(matmul(some, B).values(), expected.values()));
+      CHECK(std::ranges::equal(matmul_nt(some, transposed(B)).values(), expected.values()));
+      CHECK(std::ranges::equal(matmul_tn(transposed(some), B).values(), expected.values()));
+    }
+    CHECK_FALSE(std::ranges::equal(matmul(A.rows(1, 2), B).values(), C.rows(0, 1).values()));
+  }
 }
 
 TEST_CASE("a product too small for the tile has the bits of the tile") {
