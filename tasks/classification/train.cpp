@@ -40,7 +40,7 @@ std::size_t bytes(const Tensor& x) { return x.values().size_bytes(); }
 
 // What lives now, between two steps.
 StepMemory memory_between_steps(const Module& model, const Optimizer& optimizer, const Trainer& trainer) {
-  StepMemory memory{.gradients = bytes(trainer.buckets().all()), .between_steps = memory_use().live};
+  StepMemory memory{.gradients = trainer.exchange().gradient_bytes(), .between_steps = memory_use().live};
   for (const Parameter& p : model.parameters()) memory.parameters += bytes(p.variable.value());
   for (const Buffer& moment : optimizer.state()) memory.optimizer += bytes(moment.values);
   return memory;
@@ -136,7 +136,7 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
   Trainer trainer(model, *optimizer, classification_loss(static_cast<real>(settings.smoothing)), grid,
                   {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .check_replicas = run.check_replicas,
                    .buckets = run.buckets});
-  result.allreduce = trainer.buckets().algorithm();
+  result.allreduce = trainer.exchange().algorithm();
   result.same_bits_as_serial = trainer.same_bits_as_serial();
 
   const Sampler sampler(training.size(), settings.batch, settings.seed);
