@@ -18,10 +18,10 @@ TensorArchive read_checkpoint(const std::filesystem::path& path) {
 
 std::vector<Buffer> checkpoint_state(const Module& model, const Optimizer* optimizer) {
   std::vector<Buffer> all;
-  for (const Parameter& p : model.parameters()) all.push_back({"model." + p.name, p.variable.value(), p.slice});
-  for (const Buffer& b : model.buffers()) all.push_back({"buffer." + b.name, b.values, b.slice});
+  for (const Parameter& p : model.parameters()) all.push_back({"model." + p.name, p.variable.value(), p.slice, p.stretch});
+  for (const Buffer& b : model.buffers()) all.push_back({"buffer." + b.name, b.values, b.slice, b.stretch});
   if (optimizer)
-    for (const Buffer& b : optimizer->state()) all.push_back({"optimizer." + b.name, b.values, b.slice});
+    for (const Buffer& b : optimizer->state()) all.push_back({"optimizer." + b.name, b.values, b.slice, b.stretch});
   return all;
 }
 
@@ -44,7 +44,7 @@ void load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer
   for (const Buffer& b : wanted) {
     const auto found = archive.tensors.find(b.name);
     require(found != archive.tensors.end(), "{}: holds no '{}'; it is a checkpoint of another model or optimiser", path.string(), b.name);
-    const Shape shape = b.slice ? whole_shape(b.values.shape(), *b.slice) : b.values.shape();
+    const Shape shape = whole_shape(b);
     require(found->second.shape() == shape, "{}: '{}' is {}, the model wants {}", path.string(), b.name, found->second.shape(), shape);
   }
   for (const auto& [name, values] : archive.tensors)
@@ -54,10 +54,7 @@ void load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer
   require(!step.empty() && step.size() < 19 && step.find_first_not_of("0123456789") == std::string::npos, "{}: step '{}' is no number",
           path.string(), step);
 
-  for (Buffer& b : wanted) {
-    const Tensor& saved = archive.tensors.at(b.name);
-    b.values.copy_from(b.slice ? take(saved, *b.slice, b.values.dim(b.slice->axis)) : saved);
-  }
+  for (Buffer& b : wanted) take(b, archive.tensors.at(b.name));
   if (optimizer) optimizer->set_steps(std::stoll(step));
 }
 

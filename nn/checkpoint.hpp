@@ -26,8 +26,8 @@ void save_checkpoint(const std::filesystem::path& path, const Module& model, con
 // What the program wrote beside the tensors. Errors: not a checkpoint, cut off, damaged.
 Metadata checkpoint_metadata(const std::filesystem::path& path);
 
-// Puts the saved values in place and sets the optimiser's step. `optimizer` may be null. Of a parameter that is a slice, the slice is
-// taken from the file's whole.
+// Puts the saved values in place and sets the optimiser's step. `optimizer` may be null. Of a tensor that is a slice or a
+// stretch, that part is taken from the file's whole.
 // Errors name the file and the first parameter that is missing, superfluous (unless the model is only a part) or of another shape.
 enum class Extent { whole_model, part_of_model };
 void load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer* optimizer, Extent extent = Extent::whole_model);

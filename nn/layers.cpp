@@ -80,7 +80,7 @@ Variable run_in_order(const std::vector<std::shared_ptr<Module>>& layers, const 
   Variable y = x;
   for (const auto& layer : layers) {
     const ProfileScope scope(layer->path());
-    y = layer->forward(y, context);
+    y = layer->run(y, context);
   }
   return y;
 }

@@ -141,7 +141,7 @@ class Sequential : public Module {
 class Residual : public Module {
  public:
   explicit Residual(std::shared_ptr<Module> body) { add_child("body", std::move(body)); }
-  Variable forward(const Variable& x, const Context& context) override { return x + children()[0]->forward(x, context); }
+  Variable forward(const Variable& x, const Context& context) override { return x + children()[0]->run(x, context); }
 };
 
 // y = x and body(x) side by side in the channels: what the body loses of x, by pooling say, goes past it. Nested, this is a U-Net:
@@ -149,7 +149,7 @@ class Residual : public Module {
 class Skip : public Module {
  public:
   explicit Skip(std::shared_ptr<Module> body) { add_child("body", std::move(body)); }
-  Variable forward(const Variable& x, const Context& context) override { return concat({x, children()[0]->forward(x, context)}, -1); }
+  Variable forward(const Variable& x, const Context& context) override { return concat({x, children()[0]->run(x, context)}, -1); }
 };
 
 }  // namespace tandem

@@ -33,7 +33,7 @@ std::vector<Parameter> Module::parameters() const {
 std::vector<Buffer> Module::buffers() const {
   std::vector<Buffer> all;
   const auto collect = [&](auto&& self, const Module& module, const std::string& path) -> void {
-    for (const Buffer& b : module.buffers_) all.push_back({join(path, b.name), b.values, b.slice});
+    for (const Buffer& b : module.buffers_) all.push_back({join(path, b.name), b.values, b.slice, b.stretch});
     for (const auto& child : module.children_) self(self, *child, join(path, child->name_));
   };
   collect(collect, *this, "");
@@ -113,6 +113,18 @@ Tensor take(const Tensor& whole, const Slice& slice, Index extent) {
 Shape whole_shape(Shape part, const Slice& slice) {
   part[slice.axis] = slice.whole;
   return part;
+}
+
+Shape whole_shape(const Buffer& part) {
+  const Shape shape = part.stretch ? part.stretch->of : part.values.shape();
+  return part.slice ? whole_shape(shape, *part.slice) : shape;
+}
+
+void take(Buffer& part, const Tensor& whole) {
+  const Shape shape = part.stretch ? part.stretch->of : part.values.shape();
+  Tensor mine = part.slice ? take(whole, *part.slice, shape[part.slice->axis]) : whole;
+  if (part.stretch) mine = mine.reshape({mine.size()}).rows(part.stretch->begin, part.stretch->begin + part.values.size());
+  part.values.copy_from(mine.reshape(part.values.shape()));
 }
 
 void initialise(Module& model, std::uint64_t seed) {

@@ -38,18 +38,29 @@ struct Slice {
 Tensor take(const Tensor& whole, const Slice& slice, Index extent);  // a copy of that part
 Shape whole_shape(Shape part, const Slice& slice);
 
+// A run of a tensor's values in row-major order, kept flat: values [begin, begin + its own size) of a tensor of shape `of`. Sharded
+// optimisers work on such pieces (parallel/data). Of a tensor that is a slice itself, `of` is the slice's shape.
+struct Stretch {
+  Index begin = 0;
+  Shape of = {};
+};
+
 struct Parameter {
   std::string name;
   Variable variable;
   Initialiser initialise;            // of the whole
   std::optional<Slice> slice = {};   // none: `variable` is the whole
+  std::optional<Stretch> stretch = {};
 };
 // State that is not learnt by gradient, such as the running mean of batch normalisation.
 struct Buffer {
   std::string name;
   Tensor values;
   std::optional<Slice> slice = {};
+  std::optional<Stretch> stretch = {};
 };
+Shape whole_shape(const Buffer& part);
+void take(Buffer& part, const Tensor& whole);  // fills the part with its values of the whole
 
 struct NamedModule;
 
@@ -61,6 +72,12 @@ class Module {
   virtual ~Module() = default;
 
   virtual Variable forward(const Variable& x, const Context& context) = 0;
+
+  // forward() with what has been put around it, by a parallel scheme that must act before and after a layer runs. Whoever runs a child
+  // calls this.
+  using Around = std::function<Variable(const Variable& x, const Context& context)>;
+  Variable run(const Variable& x, const Context& context) { return around_ ? around_(x, context) : forward(x, context); }
+  void put_around(Around around) { around_ = std::move(around); }  // an empty one: nothing
 
   // Of this module and all below it, depth first, names joined by dots.
   std::vector<Parameter> parameters() const;
@@ -95,6 +112,7 @@ class Module {
   std::vector<Parameter> parameters_;
   std::vector<Buffer> buffers_;
   std::vector<std::shared_ptr<Module>> children_;
+  Around around_;
 };
 
 struct NamedModule {

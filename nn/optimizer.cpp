@@ -28,7 +28,7 @@ std::vector<Tensor> Optimizer::add_state(const std::string& name) {
   std::vector<Tensor> tensors;
   for (const Parameter& p : parameters_) {
     tensors.push_back(Tensor::zeros(p.variable.shape()));
-    state_.push_back({name + "." + p.name, tensors.back(), p.slice});
+    state_.push_back({name + "." + p.name, tensors.back(), p.slice, p.stretch});
   }
   return tensors;
 }

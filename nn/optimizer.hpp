@@ -2,7 +2,8 @@
 // multiplied by (1 / sum of weights, clipping) is done on the way.
 //
 // g is the gradient of the mean loss, w a parameter, l the learning rate of this step, d the weight decay. Weight decay acts on
-// matrices and convolution kernels only, not on biases and normalisation parameters (He et al., "Bag of Tricks", CVPR 2019, 3.1).
+// matrices and convolution kernels only, not on biases and normalisation parameters (He et al., "Bag of Tricks", CVPR 2019, 3.1): on
+// parameters of two axes and more. A piece of one (Parameter::stretch) is [1,n].
 #pragma once
 
 #include <memory>

@@ -39,10 +39,12 @@ class PairwiseSum {
   Index arrived() const { return next_; }
   bool complete() const { return next_ == leaves_; }
 
-  // The sum of all leaves, once they have all arrived; not defined() if all were skipped.
-  Tensor total() const {
+  // The sum of all leaves, once they have all arrived; not defined() if all were skipped. It is given away: no memory stays here.
+  Tensor take_total() {
     require(complete(), "pairwise sum: {} of {} leaves have arrived", next_, leaves_);
-    return pending_.empty() ? Tensor() : pending_.front();
+    Tensor sum = pending_.empty() ? Tensor() : std::move(pending_.front());
+    pending_.clear();
+    return sum;
   }
 
  private:

@@ -10,19 +10,20 @@ namespace {
 
 // Writes `part` where it belongs in a whole.
 void put(const Buffer& part, Tensor& whole) {
-  if (!part.slice) {
-    whole.copy_from(part.values);
-    return;
-  }
-  // Entries of the axis are runs of `inner` values, repeated for all that is before the axis.
-  const Shape& shape = part.values.shape();
-  const int axis = part.slice->axis;
+  // A slice: entries of the axis are runs of `inner` values, repeated for all that is before the axis. No slice: a single run.
+  const Shape& shape = part.stretch ? part.stretch->of : part.values.shape();
+  const int axis = part.slice ? part.slice->axis : -1;
   Index outer = 1, inner = 1;
   for (int i = 0; i < axis; ++i) outer *= shape[i];
   for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
-  const Index run = shape[axis] * inner;
-  for (Index i = 0; i < outer; ++i)
-    std::copy_n(part.values.data() + i * run, run, whole.data() + (i * part.slice->whole + part.slice->begin) * inner);
+  const Index run = part.slice ? shape[axis] * inner : shape.size();
+  // A stretch: of all runs one after the other, values [begin, end).
+  const Index begin = part.stretch ? part.stretch->begin : 0, end = begin + part.values.size();
+  for (Index i = 0; i < outer; ++i) {
+    const Index from = std::max(begin, i * run), to = std::min(end, (i + 1) * run);
+    const Index place = part.slice ? (i * part.slice->whole + part.slice->begin) * inner : 0;
+    if (from < to) std::copy_n(part.values.data() + from - begin, to - from, whole.data() + place + from - i * run);
+  }
 }
 
 }  // namespace
@@ -44,8 +45,7 @@ void gather_state(const std::vector<Buffer>& parts, const std::vector<Buffer>& w
 
     Tensor sum = Tensor::full(shape, real(-0.0));
     if (have) {
-      require((part->slice ? whole_shape(part->values.shape(), *part->slice) : part->values.shape()) == shape,
-              "gather: '{}' is {}, a part of it {}", name, shape, part->values.shape());
+      require(whole_shape(*part) == shape, "gather: '{}' is {}, a part of it {}", name, shape, part->values.shape());
       put(*part, sum);
     }
     reduce(sum.values(), 0, world);
@@ -54,7 +54,7 @@ void gather_state(const std::vector<Buffer>& parts, const std::vector<Buffer>& w
 }
 
 std::vector<Buffer> owned_parts(std::vector<Buffer> state, const ProcessGrid& grid) {
-  if (grid.replicas().rank() != 0) return {};
+  if (grid.replicas().rank() != 0) std::erase_if(state, [](const Buffer& b) { return !b.stretch; });
   if (grid.tensor().rank() != 0) std::erase_if(state, [](const Buffer& b) { return !b.slice; });
   return state;
 }

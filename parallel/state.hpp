@@ -19,8 +19,8 @@ namespace tandem {
 // Errors, the same on every rank: a name that no part has, values that nobody or two ranks answer for.
 void gather_state(const std::vector<Buffer>& parts, const std::vector<Buffer>& whole, const Communicator& world);
 
-// Of `state`, what this rank answers for: everything on the first of each group of replicas; of what a tensor group holds in whole, on
-// the first of the group.
+// Of `state`, what this rank answers for: everything on the first of each group of replicas, and every stretch, of which each of them has
+// another; of what a tensor group holds in whole, on the first of the group.
 std::vector<Buffer> owned_parts(std::vector<Buffer> state, const ProcessGrid& grid);
 
 }  // namespace tandem

@@ -1,7 +1,6 @@
 #include "parallel/trainer.hpp"
 
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <numeric>
 
@@ -10,6 +9,7 @@
 #include "core/profile.hpp"
 #include "nn/metrics.hpp"
 #include "parallel/data/replicas.hpp"
+#include "parallel/data/sharded.hpp"
 #include "parallel/spatial/ops.hpp"
 
 namespace tandem {
@@ -41,7 +41,18 @@ Loss classification_loss(real smoothing) {
   };
 }
 
-Trainer::Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGrid& grid, Options options)
+std::unique_ptr<GradientExchange> make_exchange(Module& model, const ProcessGrid& grid, int stage, GradientBuckets::Options options) {
+  const Index totals = statistics_begin + statistics_size(modules_with_statistics(model));
+  if (stage == 0) return std::make_unique<GradientBuckets>(model.parameters(), totals, grid.replicas(), std::move(options));
+  if (stage < 0 || stage > 3) throw UsageError(fmt::format("there is no sharding of stage {}; there are 0 (none), 1, 2 and 3", stage));
+  if (options.algorithm != "auto")
+    throw UsageError(fmt::format("allreduce '{}' and sharding of stage {}: sharded gradients are summed by reduce-scatter; leave it at auto",
+                                 options.algorithm, stage));
+  return std::make_unique<ShardedExchange>(model, totals, grid.replicas(),
+                                           ShardedExchange::Options{.stage = stage, .bucket_bytes = options.bucket_bytes});
+}
+
+Trainer::Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGrid& grid, std::unique_ptr<GradientExchange> exchange, Options options)
     : model_(model),
       optimizer_(optimizer),
       loss_(std::move(loss)),
@@ -50,8 +61,7 @@ Trainer::Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGr
       mine_(part(options.micro_batches, grid.data().rank(), grid.data().size())),
       parameters_(model.parameters()),
       with_statistics_(modules_with_statistics(model)),
-      totals_slot_(parameters_.size()),
-      buckets_(slot_shapes(), grid.replicas(), options.buckets) {
+      exchange_(std::move(exchange)) {
   if (const int ranks = grid.data().size(); ranks > options.micro_batches)
     throw UsageError(fmt::format("{} ranks for {} micro-batches: each rank needs at least one; use --micro-batches {} or fewer ranks",
                                  ranks, options.micro_batches, std::bit_ceil(static_cast<unsigned>(ranks))));
@@ -69,43 +79,46 @@ Trainer::Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGr
   std::vector<std::string> mine;
   for (const Parameter& p : parameters_) mine.push_back(p.name);
   const std::vector<std::string> whole = union_over_ranks(mine, grid.model());
+  // Places for at least the blocks of the longest slice; what a tensor group holds in whole gets more than it needs.
+  std::vector<std::int64_t> counts(whole.size(), 0);
   for (const Parameter& p : parameters_)
-    place_of_.push_back(static_cast<std::size_t>(std::ranges::lower_bound(whole, p.name) - whole.begin()));
-  whole_count_ = whole.size();
-}
-
-std::vector<Shape> Trainer::slot_shapes() const {
-  std::vector<Shape> shapes;
-  for (const Parameter& p : parameters_) shapes.push_back(p.variable.shape());
-  shapes.push_back({statistics_begin + statistics_size(with_statistics_)});
-  return shapes;
+    counts[static_cast<std::size_t>(std::ranges::lower_bound(whole, p.name) - whole.begin())] = square_blocks(p.variable.value().size());
+  sum_over_ranks(counts, grid.model());
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    blocks_of_[whole[i]] = {.begin = begin, .count = count_of(counts[i])};
+    begin += count_of(counts[i]);
+  }
+  blocks_ = begin;
 }
 
 bool Trainer::same_bits_as_serial() const {
   const auto ranks = static_cast<unsigned>(grid_.data().size());
   const bool whole_sums = grid_.tensor().size() == 1 && grid_.spatial().size() == 1;
-  return whole_sums && (ranks == 1 || (std::has_single_bit(ranks) && options_.micro_batches % ranks == 0 && buckets_.keeps_rank_tree()));
+  return whole_sums && (ranks == 1 || (std::has_single_bit(ranks) && options_.micro_batches % ranks == 0 && exchange_->keeps_rank_tree()));
 }
 
 StepResult Trainer::step(const Batch& batch, double learning_rate) {
   require(static_cast<std::int64_t>(batch.micro_batches.size()) == mine_.size(), "trainer: the batch has {} micro-batches, this rank runs {}",
           batch.micro_batches.size(), mine_.size());
   sums_.assign(parameters_.size() + 1, PairwiseSum(mine_.size()));
+  exchange_->begin_step();
   for (std::size_t i = 0; i < batch.micro_batches.size(); ++i) {
-    if (batch.micro_batches[i].size() > 0) run_micro_batch(batch, batch.micro_batches[i]);
+    if (batch.micro_batches[i].size() > 0)
+      run_micro_batch(batch, batch.micro_batches[i]);
+    else
+      exchange_->idle_pass();
     // What got nothing (an empty micro-batch, an unused parameter) skips this leaf of its tree, but still joins the reduction.
     for (std::size_t slot = 0; slot < sums_.size(); ++slot)
       if (sums_[slot].arrived() == static_cast<Index>(i)) add(slot, {});
   }
+  if (mine_.size() < divide_up(options_.micro_batches, grid_.data().size())) exchange_->idle_pass();  // others have one micro-batch more
 
-  const auto start = std::chrono::steady_clock::now();
   {
     const ProfileScope scope("sum of gradients");
-    buckets_.finish();
+    exchange_->finish();
   }
-  waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-
-  Tensor totals = summed(totals_slot_);
+  Tensor totals = exchange_->slot(exchange_->totals_slot());
   broadcast(totals.values().first(statistics_begin), grid_.pipeline().size() - 1, grid_.pipeline());  // only the last stage sees labels
   const real weight = totals[weight_total];
   StepResult result{.loss = totals[loss_total], .weight = weight, .correct = totals[correct_total]};
@@ -119,29 +132,42 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
     module->commit_statistics(totals.values().subspan(statistics, size));
     statistics += size;
   }
-  const ProfileScope scope("update");
-  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].variable.set_gradient(summed(i));
-  double scale = 1 / weight;
-  if (options_.clip > 0) {
-    result.gradient_norm = global_gradient_norm(scale);
-    scale *= clip_factor(result.gradient_norm, options_.clip);
+  {
+    const ProfileScope scope("update");
+    double scale = 1 / weight;
+    if (options_.clip > 0) {
+      result.gradient_norm = global_gradient_norm(scale);
+      scale *= clip_factor(result.gradient_norm, options_.clip);
+    }
+    optimizer_.step(learning_rate, scale);
   }
-  optimizer_.step(learning_rate, scale);
-  for (Parameter& p : parameters_) p.variable.set_gradient({});
-  sums_.clear();
+  {
+    const ProfileScope scope("new parameters to all");
+    exchange_->publish();
+  }
   if (options_.check_replicas > 0 && (batch.step + 1) % options_.check_replicas == 0)
     require_equal_replicas(model_, grid_.replicas(), fmt::format("after step {}", batch.step));
   return result;
 }
 
-// Squares of all gradients of the whole model, in name order on every rank: each parameter is summed where it lies and counted once, a
-// slice on its rank, a whole on the first rank of the tensor group.
+// Squares of all gradients of the whole model, in the order of names and blocks on every rank: each block is summed where it lies and
+// counted once, one of a slice on its rank, one of a whole on the first rank of the tensor group.
 double Trainer::global_gradient_norm(double scale) const {
-  std::vector<double> squares(whole_count_, 0);
-  for (std::size_t i = 0; i < parameters_.size(); ++i)
-    if (parameters_[i].slice || grid_.tensor().rank() == 0) squares[place_of_[i]] = ordered_square_sum(parameters_[i].variable.gradient());
+  std::vector<double> squares(blocks_, 0);
+  for (const Parameter& p : exchange_->owned()) {
+    if (!p.slice && grid_.tensor().rank() != 0) continue;
+    const Index first = p.stretch ? p.stretch->begin / square_block : 0;
+    const Tensor& gradient = p.variable.gradient();
+    square_sums(gradient, std::span(squares).subspan(blocks_of_.at(p.name).begin + count_of(first), count_of(square_blocks(gradient.size()))));
+  }
+  if (exchange_->sharded()) sum_over_ranks(squares, grid_.replicas());
   sum_over_ranks(squares, grid_.model());
-  return scale * std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+  double total = 0;
+  for (const auto& [name, blocks] : blocks_of_) {
+    const auto mine = std::span(squares).subspan(blocks.begin, blocks.count);
+    total += std::accumulate(mine.begin(), mine.end(), 0.0);
+  }
+  return scale * std::sqrt(total);
 }
 
 void Trainer::run_micro_batch(const Batch& batch, Range rows) {
@@ -158,7 +184,7 @@ void Trainer::run_micro_batch(const Batch& batch, Range rows) {
   }();
 
   // Ranks that have parts of one image have all seen the whole batch's labels and statistics: the first of them tells.
-  Tensor totals(buckets_.slot(totals_slot_).shape());
+  Tensor totals(exchange_->slot(exchange_->totals_slot()).shape());
   totals[loss_total] = loss.sum.value().item();
   totals[weight_total] = loss.weight;
   totals[correct_total] = loss.correct;
@@ -169,7 +195,7 @@ void Trainer::run_micro_batch(const Batch& batch, Range rows) {
     statistics += count;
   }
   if (grid_.spatial().rank() != 0) totals.fill(0);
-  add(totals_slot_, totals);
+  add(exchange_->totals_slot(), totals);
 
   backward(loss.sum, {.leaf_ready = [this](Variable leaf) {
     const auto found = slot_of_.find(leaf);
@@ -178,8 +204,9 @@ void Trainer::run_micro_batch(const Batch& batch, Range rows) {
     Tensor gradient = leaf.gradient();
     leaf.set_gradient({});
     add(found->second, std::move(gradient));
-    buckets_.progress();
+    exchange_->progress();
   }});
+  exchange_->end_pass();
 }
 
 // Adds one leaf to a slot's tree; hands the sum over when it was the last.
@@ -187,18 +214,7 @@ void Trainer::add(std::size_t slot, Tensor part) {
   PairwiseSum& sum = sums_[slot];
   sum.add(std::move(part));
   if (!sum.complete()) return;
-  Tensor place = buckets_.slot(slot);
-  if (const Tensor total = sum.total(); !total.defined())
-    place.fill(real(-0.0));  // the one number that changes nothing when it is added, not even the sign of a zero
-  else if (!alone())
-    place.copy_from(total);
-  buckets_.ready(slot);
-}
-
-// A slot's sum over all ranks, after buckets_.finish(). A rank that is alone uses its own, where it was made.
-Tensor Trainer::summed(std::size_t slot) const {
-  const Tensor own = alone() ? sums_[slot].total() : Tensor();
-  return own.defined() ? own : buckets_.slot(slot);
+  exchange_->give(slot, sum.take_total());
 }
 
 }  // namespace tandem

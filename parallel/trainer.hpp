@@ -1,7 +1,7 @@
 // The training loop's body: one optimiser step over one global batch, on any number of ranks.
 //
 //   for each of my micro-batches:       forward, backward; each gradient joins its parameter's fixed tree (pairwise_sum.hpp)
-//   during the last one's backward:     a parameter's sum is complete, its bucket starts the allreduce (gradient_buckets.hpp)
+//   during the last one's backward:     a parameter's sum is complete, its bucket's sum over ranks starts (data/exchange.hpp)
 //   then:                               wait; update with the sum, divided once by the sum of weights and clipped on the way
 //
 // Serial training is the same code on the 1 x 1 x 1 x 1 grid: there is no second loop that could drift apart. On other grids (grid.hpp)
@@ -16,6 +16,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <unordered_map>
 
 #include "nn/data.hpp"
@@ -42,6 +44,10 @@ struct StepResult {
   double gradient_norm = 0;                  // before clipping; 0 when clipping is off
 };
 
+// How the replicas of this model share the work of an update: stage 0 to 3 of data/exchange.hpp. Collective.
+// UsageError for another stage, or for an allreduce algorithm that a stage above 0 does not ask for.
+std::unique_ptr<GradientExchange> make_exchange(Module& model, const ProcessGrid& grid, int stage, GradientBuckets::Options options = {});
+
 class Trainer {
  public:
   struct Options {
@@ -49,12 +55,15 @@ class Trainer {
     std::uint64_t seed = 1;
     double clip = 0;                            // largest global gradient norm; 0: no clipping
     std::int64_t check_replicas = 0;            // compare the replicas' parameters every so many steps (data/replicas.hpp); 0: never
-    GradientBuckets::Options buckets = {};
+    GradientBuckets::Options buckets = {};      // where the trainer makes the exchange itself
   };
 
   // `model`: this rank's part. All must outlive the trainer. Copies the first replica's parameters and buffers to the others. Collective.
   // UsageError if there are more data-parallel ranks than micro-batches: some rank would never have work.
-  Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGrid& grid, Options options);
+  // `exchange`: from make_exchange(), and `optimizer` made from what it has this rank own. Without one, stage 0.
+  Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGrid& grid, std::unique_ptr<GradientExchange> exchange, Options options);
+  Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGrid& grid, Options options)
+      : Trainer(model, optimizer, std::move(loss), grid, make_exchange(model, grid, 0, options.buckets), options) {}
 
   Range my_micro_batches() const { return mine_; }   // what the Loader should give this rank
   bool same_bits_as_serial() const;                  // whether the promise above covers this grid and algorithm
@@ -63,16 +72,19 @@ class Trainer {
   StepResult step(const Batch& batch, double learning_rate);
 
   // Seconds in which this rank waited for others' gradients: communication that overlap did not hide.
-  double waited() const { return waited_; }
-  const GradientBuckets& buckets() const { return buckets_; }
+  double waited() const { return exchange_->waited(); }
+  GradientExchange& exchange() { return *exchange_; }
+  const GradientExchange& exchange() const { return *exchange_; }
 
  private:
-  std::vector<Shape> slot_shapes() const;
   double global_gradient_norm(double scale) const;
   void run_micro_batch(const Batch& batch, Range rows);
   void add(std::size_t slot, Tensor part);
-  Tensor summed(std::size_t slot) const;
-  bool alone() const { return grid_.replicas().size() == 1; }
+
+  // Where the sums of squares of a parameter's blocks stand among those of the whole model.
+  struct Blocks {
+    std::size_t begin = 0, count = 0;
+  };
 
   Module& model_;
   Optimizer& optimizer_;
@@ -83,12 +95,10 @@ class Trainer {
   std::vector<Parameter> parameters_;
   std::vector<Module*> with_statistics_;
   std::unordered_map<Variable, std::size_t> slot_of_;
-  std::size_t totals_slot_;                          // after the parameters: loss, weight, correct, statistics
-  GradientBuckets buckets_;
-  std::vector<std::size_t> place_of_;                // by parameter: where its name stands among those of the whole model
-  std::size_t whole_count_ = 0;                      // parameters of the whole model
+  std::unique_ptr<GradientExchange> exchange_;
+  std::map<std::string, Blocks> blocks_of_;          // by name, of the whole model
+  std::size_t blocks_ = 0;                           // all of them
   std::vector<PairwiseSum> sums_;                    // by slot, of the step that runs
-  double waited_ = 0;
 };
 
 }  // namespace tandem

@@ -38,6 +38,8 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--cache,!--no-cache", o.data.cache, "keep decoded images in a file for the next run (on unless --no-cache)");
   add_options(app, o.settings);
   app.add_option("--grid", o.run.grid, "how the ranks share the work, as in data=2,pipeline=2 (else all are data-parallel)");
+  app.add_option("--shard", o.run.shard, "what data-parallel ranks share out: 1 moments, 2 and gradients, 3 and parameters; 0 nothing")
+      ->check(CLI::Range(0, 3))->capture_default_str();
   app.add_option("--allreduce", o.run.buckets.algorithm, summed_memory_names() + " (the ring keeps the bits on two ranks only)")->capture_default_str();
   app.add_option("--bucket-bytes", o.run.buckets.bucket_bytes, "gradients that are summed at a time")->capture_default_str();
   app.add_option("--check-replicas", o.run.check_replicas, "compare the data-parallel ranks' weights every so many steps")

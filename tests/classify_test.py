@@ -75,6 +75,19 @@ class Training(Case):
         self.assertNotEqual(self.train(1, "--micro-batches", 4)["weights_hash"], base)
         self.assertFalse(self.train(3)["same_bits_as_serial"])
 
+    def test_same_bits_in_every_sharding_stage_and_a_run_goes_on_in_another(self):
+        options = ["--optimizer", "adamw", "--clip", 1, "--epochs", 3]
+        base = self.train(1, *options)
+        for shard in (1, 2, 3):
+            with self.subTest(shard=shard):
+                result = self.train(2, *options, "--shard", shard)
+                self.assertEqual((result["shard"], result["weights_hash"], result["accuracy"]),
+                                 (shard, base["weights_hash"], base["accuracy"]))
+        file = self.tmp / "shard.safetensors"
+        self.train(2, *options, "--shard", 3, "--checkpoint", file, "--stop-after", 1)
+        self.train(4, "--checkpoint", file, "--resume", "--stop-after", 1, "--shard", 1)
+        self.assertEqual(self.train(2, "--checkpoint", file, "--resume", "--shard", 2)["weights_hash"], base["weights_hash"])
+
     def test_same_bits_on_any_grid_and_a_run_goes_on_on_another(self):
         options = ["--clip", 1, "--check-replicas", 1]
         base = self.train(1, *options)

@@ -1,6 +1,8 @@
 #include "core/kernels/elementwise.hpp"
 
 #include <array>
+#include <numeric>
+#include <vector>
 
 namespace tandem {
 
@@ -32,18 +34,22 @@ real ordered_sum(const Tensor& x) {
   return total;
 }
 
-double ordered_square_sum(const Tensor& x) {
-  constexpr Index lanes = 8, block = 4096;
-  double total = 0;
-  for (Index begin = 0; begin < x.size(); begin += block) {
+void square_sums(const Tensor& x, std::span<double> sums) {
+  constexpr Index lanes = 8;
+  for (Index begin = 0; begin < x.size(); begin += square_block) {
     std::array<double, lanes> sum{};
-    const Index end = std::min(x.size(), begin + block);
+    const Index end = std::min(x.size(), begin + square_block);
     for (Index i = begin; i < end; ++i) sum[static_cast<std::size_t>((i - begin) % lanes)] += double{x[i]} * double{x[i]};
     for (std::size_t half = lanes / 2; half > 0; half /= 2)
       for (std::size_t l = 0; l < half; ++l) sum[l] += sum[l + half];
-    total += sum[0];
+    sums[static_cast<std::size_t>(begin / square_block)] = sum[0];
   }
-  return total;
+}
+
+double ordered_square_sum(const Tensor& x) {
+  std::vector<double> sums(count_of(square_blocks(x.size())));
+  square_sums(x, sums);
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
 Tensor sum_rows(const Tensor& x) {

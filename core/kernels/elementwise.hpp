@@ -4,6 +4,8 @@
 // order, so that it depends on the length alone: not on alignment, threads or the instruction set's mood.
 #pragma once
 
+#include <span>
+
 #include "core/tensor.hpp"
 #include "core/threads.hpp"
 
@@ -35,7 +37,12 @@ Tensor add(const Tensor& a, const Tensor& b);
 void add_to(Tensor& total, const Tensor& part);  // total += part
 
 real ordered_sum(const Tensor& x);           // all values
-double ordered_square_sum(const Tensor& x);  // sum of squares in double, over blocks of 4096
+
+// Sum of squares in double: of each block of 4096 values (`sums` has square_blocks(x.size()) places), and of these in order.
+inline constexpr Index square_block = 4096;
+inline Index square_blocks(Index size) { return divide_up(size, square_block); }
+void square_sums(const Tensor& x, std::span<double> sums);
+double ordered_square_sum(const Tensor& x);
 
 // Sum of all rows: per block of `reduction_rows` rows, then over blocks in order.
 Tensor sum_rows(const Tensor& x);  // [n,c] -> [c]

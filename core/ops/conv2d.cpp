@@ -75,6 +75,7 @@ Variable conv2d(const Variable& x, const MadeImage& image, const Variable& W, co
   const Shape shape = in.shape();
   in = {};  // made again when it is needed again
 
+  // W's values are looked up when they are needed, not kept: sharded parameters (parallel/data) may be elsewhere in between.
   // What the epilogue needs of y is kept, no more: the winners for a pool, else y itself for a relu.
   const auto before = [epilogue, winner, y = epilogue.relu && !epilogue.max_pool ? y : Tensor()](const Tensor& dy) {
     return OutputGradient{dy.data(), epilogue, y.defined() ? y.data() : nullptr, winner.data()};
@@ -83,9 +84,9 @@ Variable conv2d(const Variable& x, const MadeImage& image, const Variable& W, co
   const auto weights = std::make_shared<WeightGradients>(s, image.make, W.shape(), b.defined());
   std::vector<Edge> edges{{W, [before, weights](const Tensor& dy) { return weights->dW(before(dy)); }}};
   if (b.defined()) edges.push_back({b, [before, weights](const Tensor& dy) { return weights->db(before(dy)); }});
-  edges.push_back({x, [s, before, W = W.value(), shape, back = image.back](const Tensor& dy) {
+  edges.push_back({x, [s, before, W, shape, back = image.back](const Tensor& dy) {
                      Tensor dx(shape);
-                     conv_backward_data(s, before(dy), W.data(), dx.data());
+                     conv_backward_data(s, before(dy), W.value().data(), dx.data());
                      return back(std::move(dx));
                    }});
   return record("conv2d", y, edges, s.operations());

@@ -56,7 +56,8 @@ Variable matmul_tt(const Variable& a, const Variable& b) {
   }, operations(a, b, 0));
 }
 
-// z = x W^T + 1 b^T, y = z or relu(z). So dx = dz W, dW = dz^T x and db = sum over rows of dz.
+// z = x W^T + 1 b^T, y = z or relu(z). So dx = dz W, dW = dz^T x and db = sum over rows of dz. W's values are looked up when they are
+// needed, not kept: sharded parameters (parallel/data) may be elsewhere in between.
 Variable linear(const Variable& x, const Variable& W, const Variable& b, Epilogue epilogue) {
   const Shape& in = x.shape();
   const Shape& weights = W.shape();
@@ -67,7 +68,7 @@ Variable linear(const Variable& x, const Variable& W, const Variable& b, Epilogu
   const auto cut = epilogue.relu ? std::make_shared<CutGradient>(CutGradient{.y = y}) : nullptr;
   const auto before = [cut](const Tensor& dy) -> const Tensor& { return cut ? cut->before(dy) : dy; };
   return record("linear", y, {
-      {x, [before, W = W.value()](const Tensor& dy) { return matmul(before(dy), W); }},
+      {x, [before, W](const Tensor& dy) { return matmul(before(dy), W.value()); }},
       {W, [before, x = x.value()](const Tensor& dy) { return matmul_tn(before(dy), x); }},
       {b, [before](const Tensor& dy) { return sum_rows(before(dy)); }},
   }, operations(x, W, 1));

@@ -157,15 +157,14 @@ class Normalised {
  public:
   Normalised(std::string_view op, const Variable& x, const Variable& gamma, const Variable& beta, Epilogue epilogue)
       : x_(x.value()),
-        gamma_(gamma.value()),
         pieces_((check(op, x, gamma, beta, epilogue), x_), epilogue),
         epilogue_(epilogue) {}
 
   // y = epilogue(gamma (x - mean) / deviation + beta) = epilogue(a x + b)
-  Tensor forward(const Tensor& mean, const Tensor& variance, const Tensor& beta, real epsilon) {
+  Tensor forward(const Tensor& mean, const Tensor& variance, const Tensor& gamma, const Tensor& beta, real epsilon) {
     mean_ = mean;
     inverse_ = map(variance, [=](real v) { return 1 / std::sqrt(v + epsilon); });
-    a_ = map(gamma_, inverse_, times);
+    a_ = map(gamma, inverse_, times);
     b_ = map(beta, map(a_, mean, times), [](real t, real v) { return t - v; });
     Tensor y(epilogue_.max_pool ? Shape{x_.dim(0), x_.dim(1) / 2, x_.dim(2) / 2, x_.dim(3)} : x_.shape());
     if (epilogue_.max_pool) winner_ = std::make_shared<Scratch<std::uint8_t>>(count_of(y.size()));
@@ -214,7 +213,7 @@ class Normalised {
   }
   // Given statistics: dx = gamma / deviation dz
   Tensor input_gradient_of_given(const Tensor& dy) {
-    const Tensor none = Tensor::zeros(gamma_.shape());
+    const Tensor none = Tensor::zeros(a_.shape());
     return input_gradient(dy, none, none);
   }
 
@@ -266,7 +265,7 @@ class Normalised {
     return dx;
   }
 
-  Tensor x_, gamma_;
+  Tensor x_;
   Pieces pieces_;
   Epilogue epilogue_;
   Tensor mean_, inverse_, a_, b_;
@@ -283,7 +282,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   require(whole.rows > 1, "batch_norm: x is {}, so each channel has {} value(s); a variance needs at least 2", x.shape(), whole.rows);
   const BatchStatistics batch = statistics_of(x.value(), whole);
   if (statistics) *statistics = batch;
-  return record("batch_norm", run->forward(batch.mean, batch.variance, beta.value(), epsilon),
+  return record("batch_norm", run->forward(batch.mean, batch.variance, gamma.value(), beta.value(), epsilon),
                 {
                     {x, [run, whole](const Tensor& dy) { return run->input_gradient(dy, whole); }},
                     {gamma, [run](const Tensor& dy) { return run->sums(dy).second; }},
@@ -296,7 +295,7 @@ Variable normalise(const Variable& x, const Tensor& mean, const Tensor& variance
   const auto run = std::make_shared<Normalised>("normalise", x, gamma, beta, epilogue);
   require(mean.shape() == gamma.shape() && variance.shape() == gamma.shape(),
           "normalise: x is {}, mean {}, variance {}; expected {}", x.shape(), mean.shape(), variance.shape(), gamma.shape());
-  return record("normalise", run->forward(mean, variance, beta.value(), epsilon),
+  return record("normalise", run->forward(mean, variance, gamma.value(), beta.value(), epsilon),
                 {
                     {x, [run](const Tensor& dy) { return run->input_gradient_of_given(dy); }},
                     {gamma, [run](const Tensor& dy) { return run->sums(dy).second; }},

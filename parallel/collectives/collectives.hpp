@@ -80,6 +80,11 @@ Plan ring_allgather(int rank, int ranks, std::size_t count);
 // Halving, p = 2^k, rank tree: here rank r ends up with the chunk of which it is halving_owner(chunk, p).
 Plan halving_reduce_scatter(int rank, int ranks, std::size_t count);
 Plan doubling_allgather(int rank, int ranks, std::size_t count);
+// The same where the chunks are not equal. However they are cut, all ranks together send (p-1) n bytes.
+Plan ring_reduce_scatter(int rank, const Cuts& cuts);
+Plan ring_allgather(int rank, const Cuts& cuts);
+Plan halving_reduce_scatter(int rank, const Cuts& cuts);
+Plan doubling_allgather(int rank, const Cuts& cuts);
 int halving_owner(int chunk, int ranks);  // the bits of the chunk's number in reverse order; its own inverse
 
 // --- from and to one rank --------------------------------------------------------------------------------------------------------

@@ -20,19 +20,18 @@
 namespace tandem {
 namespace {
 
-// Chunks [begin, end) of p together.
-Piece chunks(std::size_t count, int begin, int end, int p) {
-  const auto cut = [&](int k) { return static_cast<std::size_t>(k) * count / static_cast<std::size_t>(p); };
-  return {.begin = cut(begin), .end = cut(end)};
+// Chunks [begin, end) together.
+Piece chunks(const Cuts& cuts, int begin, int end) {
+  return {.begin = cuts[static_cast<std::size_t>(begin)], .end = cuts[static_cast<std::size_t>(end)]};
 }
 
-// The halving of one among 2^k.
-Plan halve(int position, const Fold& fold, std::size_t count) {
+// The halving of one among 2^k, which is the number of chunks.
+Plan halve(int position, const Fold& fold, const Cuts& cuts) {
   Plan plan;
   int begin = 0, end = fold.power;
   for (int distance = 1; distance < fold.power; distance *= 2) {
     const int middle = (begin + end) / 2, partner = fold.rank_at(position ^ distance);
-    const Piece first = chunks(count, begin, middle, fold.power), second = chunks(count, middle, end, fold.power);
+    const Piece first = chunks(cuts, begin, middle), second = chunks(cuts, middle, end);
     const bool keeps_second = position & distance;
     plan.push_back({.to = partner, .out = keeps_second ? first : second, .from = partner, .in = keeps_second ? second : first, .add = true});
     (keeps_second ? begin : end) = middle;
@@ -58,18 +57,21 @@ int halving_owner(int chunk, int ranks) {
   return reversed;
 }
 
-Plan halving_reduce_scatter(int rank, int ranks, std::size_t count) {
-  const Fold fold{ranks};
-  require(fold.pairs == 0, "halving: {} ranks cannot each end with a chunk; it takes a power of two", ranks);
-  return halve(rank, fold, count);
+Plan halving_reduce_scatter(int rank, const Cuts& cuts) {
+  const Fold fold{static_cast<int>(cuts.size()) - 1};
+  require(fold.pairs == 0, "halving: {} ranks cannot each end with a chunk; it takes a power of two", fold.ranks);
+  return halve(rank, fold, cuts);
 }
 
-Plan doubling_allgather(int rank, int ranks, std::size_t count) { return double_back(halving_reduce_scatter(rank, ranks, count)); }
+Plan doubling_allgather(int rank, const Cuts& cuts) { return double_back(halving_reduce_scatter(rank, cuts)); }
+
+Plan halving_reduce_scatter(int rank, int ranks, std::size_t count) { return halving_reduce_scatter(rank, even_cuts(count, ranks)); }
+Plan doubling_allgather(int rank, int ranks, std::size_t count) { return doubling_allgather(rank, even_cuts(count, ranks)); }
 
 Plan halving_allreduce(int rank, int ranks, std::size_t count) {
   const Fold fold{ranks};
   return fold.around(rank, count, [&](int position) {
-    Plan plan = halve(position, fold, count);
+    Plan plan = halve(position, fold, even_cuts(count, fold.power));
     std::ranges::copy(double_back(plan), std::back_inserter(plan));
     return plan;
   });

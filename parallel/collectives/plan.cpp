@@ -66,6 +66,18 @@ Piece chunk(std::size_t count, int k, int p) {
   return {.begin = i * count / parts, .end = (i + 1) * count / parts};
 }
 
+Cuts even_cuts(std::size_t count, int p) {
+  Cuts cuts{0};
+  for (int k = 0; k < p; ++k) cuts.push_back(chunk(count, k, p).end);
+  return cuts;
+}
+
+Piece chunk(const Cuts& cuts, int k) {
+  const int p = static_cast<int>(cuts.size()) - 1;
+  const auto i = static_cast<std::size_t>((k % p + p) % p);
+  return {.begin = cuts[i], .end = cuts[i + 1]};
+}
+
 std::span<real> chunk(std::span<real> values, int k, int p) {
   const Piece piece = chunk(values.size(), k, p);
   return values.subspan(piece.begin, piece.size());
@@ -73,10 +85,14 @@ std::span<real> chunk(std::span<real> values, int k, int p) {
 
 // Ranks may share a core (oversubscription). Spinning without end would then keep the core from the very rank we wait for,
 // so after a short spin, for the common case that the others are nearly there, we offer the core at every turn.
-void Collective::wait() {
+void wait_until(const std::function<bool()>& done) {
   constexpr int short_spin = 100;
-  for (int turns = 0; !progress(); ++turns)
+  for (int turns = 0; !done(); ++turns)
     if (turns > short_spin) sched_yield();
+}
+
+void Collective::wait() {
+  wait_until([this] { return progress(); });
 }
 
 std::unique_ptr<Collective> start(Plan plan, std::span<real> values, const Communicator& comm, int tag) {

@@ -42,9 +42,17 @@ struct Piece {
 
 // Chunk k of `count` values in p chunks: [k count / p, (k+1) count / p). k is taken modulo p, also a negative one.
 Piece chunk(std::size_t count, int k, int p);
+
+// A cut of values into one chunk a rank, where equal chunks will not do: chunk k is [cuts[k], cuts[k+1]), k modulo the number of chunks.
+using Cuts = std::vector<std::size_t>;
+Cuts even_cuts(std::size_t count, int p);
+Piece chunk(const Cuts& cuts, int k);
 std::span<real> chunk(std::span<real> values, int k, int p);
 
 inline constexpr int no_rank = -1;
+
+// Asks `done` until it says yes, offering the core to other ranks in between.
+void wait_until(const std::function<bool()>& done);
 
 struct Move {
   int to = no_rank;
@@ -70,7 +78,7 @@ class [[nodiscard]] Collective {
   // Does what can be done without waiting for another rank; true when the collective is complete on this rank.
   virtual bool progress() = 0;
 
-  // progress() until done, yielding the core to other ranks in between.
+  // wait_until(progress)
   void wait();
 };
 

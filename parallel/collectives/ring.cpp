@@ -23,21 +23,24 @@
 
 namespace tandem {
 
-Plan ring_reduce_scatter(int rank, int ranks, std::size_t count) {
-  const int next = (rank + 1) % ranks, prev = (rank + ranks - 1) % ranks;
+Plan ring_reduce_scatter(int rank, const Cuts& cuts) {
+  const int ranks = static_cast<int>(cuts.size()) - 1, next = (rank + 1) % ranks, prev = (rank + ranks - 1) % ranks;
   Plan plan;
   for (int step = 1; step < ranks; ++step)
-    plan.push_back({.to = next, .out = chunk(count, rank - step, ranks), .from = prev, .in = chunk(count, rank - step - 1, ranks), .add = true});
+    plan.push_back({.to = next, .out = chunk(cuts, rank - step), .from = prev, .in = chunk(cuts, rank - step - 1), .add = true});
   return plan;
 }
 
-Plan ring_allgather(int rank, int ranks, std::size_t count) {
-  const int next = (rank + 1) % ranks, prev = (rank + ranks - 1) % ranks;
+Plan ring_allgather(int rank, const Cuts& cuts) {
+  const int ranks = static_cast<int>(cuts.size()) - 1, next = (rank + 1) % ranks, prev = (rank + ranks - 1) % ranks;
   Plan plan;
   for (int step = 0; step < ranks - 1; ++step)
-    plan.push_back({.to = next, .out = chunk(count, rank - step, ranks), .from = prev, .in = chunk(count, rank - step - 1, ranks)});
+    plan.push_back({.to = next, .out = chunk(cuts, rank - step), .from = prev, .in = chunk(cuts, rank - step - 1)});
   return plan;
 }
+
+Plan ring_reduce_scatter(int rank, int ranks, std::size_t count) { return ring_reduce_scatter(rank, even_cuts(count, ranks)); }
+Plan ring_allgather(int rank, int ranks, std::size_t count) { return ring_allgather(rank, even_cuts(count, ranks)); }
 
 Plan ring_allreduce(int rank, int ranks, std::size_t count) {
   Plan plan = ring_reduce_scatter(rank, ranks, count);

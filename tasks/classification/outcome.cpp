@@ -76,6 +76,7 @@ nlohmann::json summary_json(const TrainingResult& result, int ranks) {
   j["same_bits_as_serial"] = result.same_bits_as_serial;
   j["grid"] = result.grid;
   j["allreduce"] = result.allreduce;
+  j["shard"] = result.shard;
   j["parameters"] = parameter_count(*result.classifier.model);
   j["settings"] = result.classifier.settings;
   j["data"] = result.classifier.data;
@@ -114,6 +115,7 @@ TrainingReport make_report(const TrainingResult& result, const LabelledData& dat
                 {"label smoothing", fmt::format("{}; it raises the training loss, the validation loss is without", s.smoothing)},
                 {"grid", result.grid},
                 {"allreduce", result.allreduce},
+                {"sharded", result.shard ? fmt::format("stage {}", result.shard) : "no"},
                 {"seed", std::to_string(s.seed)},
                 {"same bits as the serial run", result.same_bits_as_serial ? "yes" : "no: this grid or allreduce adds in another order"}},
   };

@@ -40,8 +40,11 @@ std::size_t bytes(const Tensor& x) { return x.values().size_bytes(); }
 
 // What lives now, between two steps.
 StepMemory memory_between_steps(const Module& model, const Optimizer& optimizer, const Trainer& trainer) {
-  StepMemory memory{.gradients = bytes(trainer.buckets().all()), .between_steps = memory_use().live};
+  StepMemory memory{.gradients = trainer.exchange().gradient_bytes(), .between_steps = memory_use().live};
+  std::size_t pieces = 0;  // of stage 3, which keeps no whole ones
   for (const Parameter& p : model.parameters()) memory.parameters += bytes(p.variable.value());
+  for (const Parameter& p : trainer.exchange().owned()) pieces += bytes(p.variable.value());
+  memory.parameters = std::max(memory.parameters, pieces);
   for (const Buffer& moment : optimizer.state()) memory.optimizer += bytes(moment.values);
   return memory;
 }
@@ -65,10 +68,10 @@ std::vector<RankRow> gather_rows(const RankRow& mine, const Communicator& world)
   return rows;
 }
 
-// Brings the whole model together in `classifier`, and its moments, from all parts. Collective. The moments are whole on rank 0 only.
+// Brings the whole model together in `classifier`, and its moments, from all parts (`one_part`: it is whole already). Collective. The moments are whole on rank 0 only.
 std::shared_ptr<const Optimizer> gather_model(Classifier& classifier, const std::shared_ptr<Module>& my_part, const Optimizer& optimizer,
-                                              const ProcessGrid& grid) {
-  if (grid.only_data()) {
+                                              const ProcessGrid& grid, bool one_part) {
+  if (one_part) {
     classifier.model = std::static_pointer_cast<Sequential>(my_part);
     return {std::shared_ptr<void>(), &optimizer};  // borrowed
   }
@@ -119,7 +122,9 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
   const TileDataset validation(tiles, data.split.validation, classifier.statistics);
   const TileDataset test(tiles, data.split.test, classifier.statistics);
 
-  const auto optimizer = make_optimizer(settings.optimizer, model.parameters(), static_cast<real>(settings.weight_decay));
+  auto exchange = make_exchange(model, grid, run.shard, run.buckets);
+  const bool one_part = grid.only_data() && !exchange->sharded();
+  const auto optimizer = make_optimizer(settings.optimizer, exchange->owned(), static_cast<real>(settings.weight_decay));
   if (run.resume) {
     // Every rank loads, though the trainer copies rank 0's weights: the moments are each rank's own.
     const auto load = [&] {
@@ -128,15 +133,15 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
       require(saved.classes == classifier.classes && saved.image == classifier.image &&
                   saved.statistics.mean == classifier.statistics.mean && saved.statistics.deviation == classifier.statistics.deviation,
               "{}: it learned from other data ({}); a resumed run is the same run", run.checkpoint, saved.data);
-      load_checkpoint(run.checkpoint, model, optimizer.get(), grid.only_data() ? Extent::whole_model : Extent::part_of_model);
+      load_checkpoint(run.checkpoint, model, optimizer.get(), one_part ? Extent::whole_model : Extent::part_of_model);
     };
     on_rank_0(world, load);
     if (world.rank() != 0) load();
   }
-  Trainer trainer(model, *optimizer, classification_loss(static_cast<real>(settings.smoothing)), grid,
-                  {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .check_replicas = run.check_replicas,
-                   .buckets = run.buckets});
-  result.allreduce = trainer.buckets().algorithm();
+  Trainer trainer(model, *optimizer, classification_loss(static_cast<real>(settings.smoothing)), grid, std::move(exchange),
+                  {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .check_replicas = run.check_replicas});
+  result.allreduce = trainer.exchange().algorithm();
+  result.shard = run.shard;
   result.same_bits_as_serial = trainer.same_bits_as_serial();
 
   const Sampler sampler(training.size(), settings.batch, settings.seed);
@@ -184,6 +189,7 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
     const double seconds = clock.seconds();
     times.training += seconds;
 
+    trainer.exchange().make_whole();
     const Score checked = score(model, validation, grid);
     // The last step may have broken the weights after its loss was looked at. Keep the last good checkpoint.
     require(std::isfinite(checked.loss), "training: the loss is {} on validation images after epoch {}; a smaller learning rate may help",
@@ -195,7 +201,7 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
                        .learning_rate = rate((epoch + 1) * per_epoch - 1)};
     result.epochs.push_back(row);
     if (!run.checkpoint.empty()) {
-      const auto moments = gather_model(classifier, my_part, *optimizer, grid);
+      const auto moments = gather_model(classifier, my_part, *optimizer, grid, one_part);
       on_rank_0(world, [&] { classifier.save(run.checkpoint, *moments); });
     }
     if (run.on_epoch) run.on_epoch(row);
@@ -207,7 +213,7 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
                               .compute_seconds = times.training - times.data - trainer.waited(),
                               .communication_seconds = trainer.waited(), .data_seconds = times.data}, world);
   result.test = score(model, test, grid);
-  gather_model(classifier, my_part, *optimizer, grid);
+  gather_model(classifier, my_part, *optimizer, grid, one_part);
   return result;
 }
 

@@ -19,6 +19,7 @@ struct RunOptions {
   bool resume = false;               // go on from the checkpoint
   std::int64_t stop_after = 0;       // leave after so many epochs of this start, to be resumed later; 0: run to the end
   std::string grid = {};             // as grid_shape() takes it; empty: all ranks data-parallel
+  int shard = 0;                     // stage of data/exchange.hpp: what the replicas share out
   std::int64_t check_replicas = 0;   // compare the replicas' parameters every so many steps; 0: never
   GradientBuckets::Options buckets = {};
   std::function<void(const EpochRow& row)> on_epoch = {};
@@ -33,6 +34,7 @@ struct TrainingResult {
   double seconds = 0;                // training with validation, without reading data and testing
   double images_per_second = 0;      // training alone, over all ranks
   std::string grid, allreduce;
+  int shard = 0;
   bool same_bits_as_serial = false;
   std::int64_t profiled_steps = 0;
   StepMemory memory;                 // of this rank, in the steps of the first epoch after the first two

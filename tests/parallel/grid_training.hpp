@@ -68,6 +68,9 @@ struct GridRun {
   double clip = 0, rate = 0.05;
   std::string optimizer = "sgd";
   std::int64_t check_replicas = 1;
+  int shard = 0;  // stage
+  std::shared_ptr<Sequential> (*net)(std::uint64_t seed) = GridNet::make;
+  std::size_t bucket_bytes = 256;
 };
 
 // Name and values of everything a checkpoint would hold, whole, on rank 0.
@@ -76,18 +79,19 @@ using State = std::vector<Buffer>;
 inline State trained_on_grid(const GridRun& run, const Communicator& world) {
   const ProcessGrid grid(world, run.grid);
   const GridImages data(run.samples);
-  const auto whole = GridNet::make(run.seed);
+  const auto whole = run.net(run.seed);
   const auto whole_optimizer = make_optimizer(run.optimizer, whole->parameters(), real(1e-3));
 
-  const std::shared_ptr<Module> part = place_on_grid(GridNet::make(run.seed), data.sample_shape(), 2, grid);
-  const auto optimizer = make_optimizer(run.optimizer, part->parameters(), real(1e-3));
-  Trainer trainer(*part, *optimizer, classification_loss(), grid,
-                  {.micro_batches = run.micro_batches, .seed = run.seed, .clip = run.clip, .check_replicas = run.check_replicas,
-                   .buckets = {.bucket_bytes = 256}});
+  const std::shared_ptr<Module> part = place_on_grid(run.net(run.seed), data.sample_shape(), 2, grid);
+  auto exchange = make_exchange(*part, grid, run.shard, {.bucket_bytes = run.bucket_bytes});
+  const auto optimizer = make_optimizer(run.optimizer, exchange->owned(), real(1e-3));
+  Trainer trainer(*part, *optimizer, classification_loss(), grid, std::move(exchange),
+                  {.micro_batches = run.micro_batches, .seed = run.seed, .clip = run.clip, .check_replicas = run.check_replicas});
   Loader loader(data, Sampler(run.samples, run.batch, run.seed),
                 {.steps = run.steps, .micro_batches = run.micro_batches, .mine = trainer.my_micro_batches()});
   while (const auto batch = loader.next()) trainer.step(*batch, run.rate);
 
+  trainer.exchange().make_whole();
   State state = world.rank() == 0 ? checkpoint_state(*whole, whole_optimizer.get()) : State{};
   gather_state(owned_parts(checkpoint_state(*part, optimizer.get()), grid), state, world);
   return state;
