@@ -8,17 +8,19 @@
 //     aaaaaaaa        |         cccc
 //
 // The tile wants B packed row by row; where it is given transposed it is turned around on the way: k n copies against 2 m n k
-// operations. A is read where it stands, transposed or not.
+// operations. For few rows a B that is not transposed is read where it stands. A is read where it stands too, but a transposed one is
+// turned around once: its rows are far apart, and every block of B would fetch a line of the cache for each number or two.
 //
 // Roofline: a block of B is used for every row of A and a number of A for every block, so a product of m rows does m/2 operations for
-// a byte of B. From some 30 rows on the multipliers are the limit (83-92 % of their peak are reached); with one or two rows packing B
-// is, and a library that reads B in place is four times as fast (README.md has the figures, and why that is left so).
+// a byte of B. From some 30 rows on the multipliers are the limit (85-94 % of their peak are reached); with one or two rows reading
+// B is. A transposed B must be turned around even then, because the chain of a number may not depend on how many rows there are: a
+// library that cuts a row's sums into lanes instead is three times as fast (README.md has the figures).
 //
-// Same bits: a number of C is one chain of fused multiply-adds for each `depth` terms, chain added to chain. Tiles and threads do
-// not enter.
+// Same bits: the k terms are cut into equal parts of at most `depth`; a number of C is one chain of fused multiply-adds for each part,
+// chain added to chain. Tiles, threads and the number of rows do not enter.
 //
 // Source: Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34 (2008), without its packing of
-// A: the products of a training step are small, and their A lies in the cache already.
+// A in general: the products of a training step are small, and their A lies in the cache already.
 #include "core/kernels/gemm.hpp"
 
 #include <algorithm>
@@ -84,7 +86,7 @@ void multiply(LeftFactor A, const RightFactor& B, real* C, const Finish& finish)
   const Index m = A.m, k = B.k, n = B.n, threads = thread_count(), blocks = column_blocks(n);
   const Index panel = blocks >= 4 * threads ? m : std::min(m, panel_rows);
   const Index panels = divide_up(m, panel), pieces = blocks * panels, part = divide_up(pieces, threads);
-  const Index most_terms = std::max<Index>(1, divide_up(k, std::max<Index>(1, divide_up(k, depth))));
+  const Index parts = std::max<Index>(1, divide_up(k, depth)), most_terms = std::max<Index>(1, divide_up(k, parts));
 
   const bool turn = A.term_step != 1 && blocks > 1;
   const Index turned_step = packed_columns(k);
@@ -108,7 +110,8 @@ void multiply(LeftFactor A, const RightFactor& B, real* C, const Finish& finish)
       for (Index term = 0; term < k || term == 0; term += most_terms) {
         const Index terms = std::min(most_terms, k - term);
         if (!in_place) B.pack(term, terms, block, own);
-        const Right right = in_place ? Right{.values = B.values + term * n + block.first, .step = n} : Right{.values = own, .step = block.stored};
+        const Right right = in_place ? Right{.values = B.values + term * n + block.first, .step = n}
+                                     : Right{.values = own, .step = block.stored};
         add_block(A.values + row * A.row_step + term * A.term_step, step.data(), terms, right,
                   term == 0 ? start.data() + block.first : nullptr, block, result, rows);
       }

@@ -10,7 +10,8 @@
 //
 // A need not be stored as a matrix: its element (r,t) stands at a_row[r] + step[t]. That is how a convolution becomes a matrix
 // product without copying each pixel once per tap ("im2col"; direct_conv.cpp says which pixels and taps), and how A^T is read
-// without being turned around. B is packed, so that it streams.
+// without being turned around. B is packed, so that it streams, or
+// read where it stands if its rows are whole packets.
 //
 // Every number of C is one chain of fused multiply-adds over t = 0, 1, ..., then one addition. The chain does not know in
 // which tile or row the number stands, so the way work is cut into tiles and dealt to threads cannot change a bit.

@@ -16,8 +16,8 @@ using Square = Eigen::internal::PacketBlock<Packet, packet_size>;
 // out_step has room for them.
 inline void transpose(const real* in, Index in_step, Index rows, Index columns, real* out, Index out_step) {
   using namespace Eigen::internal;
-  const Index squares = columns < packet_size ? 0 : divide_up(out_step >= divide_up(rows, packet_size) * packet_size ? rows :
-                                                              rows - rows % packet_size, packet_size);
+  const bool room = out_step >= divide_up(rows, packet_size) * packet_size;
+  const Index squares = columns < packet_size ? 0 : room ? divide_up(rows, packet_size) : rows / packet_size;
   for (Index r = 0; r < squares * packet_size; r += packet_size)
     for (Index begin = 0; begin < columns; begin += packet_size) {
       const Index c = std::min(begin, columns - packet_size), there = std::min(packet_size, rows - r);
