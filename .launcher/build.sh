@@ -37,8 +37,9 @@ do_build() {
   # A compiler that reads Eigen takes up to a gigabyte.
   jobs=$(cores) gigabytes=$(($(free_memory) / 1024))
   jobs=$((gigabytes < 1 ? 1 : gigabytes < jobs ? gigabytes : jobs))
-  if [[ -t 1 ]]; then ninja -C "$folder" -j "$jobs" "$@"; return; fi  # a terminal gets ninja's moving line
-  ninja -C "$folder" -j "$jobs" "$@" | sed -u '/^ninja: \(Entering\|no work\)/d; /Re-checking globbed/d'
+  # One build at a time in a folder: two would write into each other's files.
+  if [[ -t 1 ]]; then flock "$folder" ninja -C "$folder" -j "$jobs" "$@"; return; fi  # a terminal gets ninja's moving line
+  flock "$folder" ninja -C "$folder" -j "$jobs" "$@" | sed -u '/^ninja: \(Entering\|no work\)/d; /Re-checking globbed/d'
 }
 
 #? test [--preset NAME] [CTEST ARGUMENTS...]

@@ -21,7 +21,7 @@
 #include <nlohmann/json.hpp>
 
 #include "benchmarks/resident.hpp"
-#include "core/file.hpp"
+#include "benchmarks/result_file.hpp"
 #include "core/threads.hpp"
 #include "parallel/collectives/collectives.hpp"
 #include "parallel/mpi/environment.hpp"
@@ -42,7 +42,7 @@ std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
   Options o;
   CLI::App app{"Data-parallel training against the same ranks training alone.", "data_parallel"};
   app.add_flag("--quick", o.quick, "fewer and shorter measurements: about half a minute");
-  app.add_option("--threads", o.threads, "threads of a rank")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--threads", o.threads, "threads of a rank")->capture_default_str()->check(CLI::Range(1, 1000000000));
   app.add_option("--pairs", o.pairs, "measurements of each kind (7; quick: 3)")->check(CLI::NonNegativeNumber);
   app.add_option("--seconds", o.seconds, "length of a measurement (2; quick: 0.7)")->check(CLI::NonNegativeNumber);
   app.add_option("--json", o.json, "write the result to this file as well")->type_name("FILE");
@@ -100,6 +100,7 @@ int data_parallel(const Communicator& world, int argc, char** argv) {
   const std::optional<Options> options = parse(world, argc, argv);
   if (!options) return 0;
   if (world.size() < 2) throw UsageError("data_parallel: 1 rank has nobody to train with; start it with -n 2 or more");
+  const ResultFile file(options->json, world);
   set_thread_count(options->threads);
 
   const bool talks = world.rank() == 0;
@@ -129,8 +130,7 @@ int data_parallel(const Communicator& world, int argc, char** argv) {
                100 * rates.waited);
     std::fflush(stdout);
   }
-  if (talks && !options->json.empty())
-    write_file(options->json, nlohmann::json{{"efficiency", efficiency}, {"rows", rows}}.dump(1) + "\n");
+  file.write({{"efficiency", efficiency}, {"rows", rows}});
   return 0;
 }
 

@@ -12,7 +12,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "core/file.hpp"
+#include "benchmarks/result_file.hpp"
 #include "core/random.hpp"
 #include "core/threads.hpp"
 #include "nn/models.hpp"
@@ -39,8 +39,8 @@ std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
   app.add_flag("--quick", o.quick, "an image of 1024 x 1024 pixels: a few seconds");
   app.add_flag("--no-serial", o.no_serial, "leave out the run on one rank, for images that it cannot hold");
   app.add_option("--side", o.side, "height and width of the image, a multiple of 4 (4096; quick: 1024)")->check(CLI::NonNegativeNumber);
-  app.add_option("--width", o.width, "channels of the first layer")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--threads", o.threads, "threads of a rank")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--width", o.width, "channels of the first layer")->capture_default_str()->check(CLI::Range(1, 1000000000));
+  app.add_option("--threads", o.threads, "threads of a rank")->capture_default_str()->check(CLI::Range(1, 1000000000));
   app.add_option("--json", o.json, "write the table to this file as well")->type_name("FILE");
   app.footer(
       "Memory of 4096 x 4096 pixels at width 8: 9 GB on one rank, then a quarter on each of 4.\n"
@@ -125,6 +125,7 @@ int spatial(const Communicator& world, int argc, char** argv) {
   if (!options) return 0;
   const Options& o = *options;
   if (o.side % 4 != 0) throw UsageError(fmt::format("spatial: --side {} is no multiple of 4", o.side));
+  const ResultFile file(o.json, world);
   set_thread_count(o.threads);
   const bool talks = world.rank() == 0;
   if (talks)
@@ -156,7 +157,7 @@ int spatial(const Communicator& world, int argc, char** argv) {
   for (int across = 1; across * across <= p && p > 1; ++across)
     if (p % across == 0)
       report(fmt::format("{} {} x {}", across == 1 ? "bands" : "blocks", p / across, across), p, measure({p / across, across}, o, world));
-  if (talks && !o.json.empty()) write_file(o.json, nlohmann::json{{"rows", rows}}.dump(1) + "\n");
+  file.write({{"rows", rows}});
   return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "benchmarks/resident.hpp"
+#include "benchmarks/result_file.hpp"
 #include "core/file.hpp"
 #include "core/threads.hpp"
 #include "parallel/collectives/collectives.hpp"
@@ -34,11 +35,11 @@ std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
   Options o;
   CLI::App app{"Times training steps on resident random data: forward, backward, sum over ranks, update.", "train_step"};
   app.add_option("--model", o.model, "cnn, resnet, mlp784, shallow, mlp10m or deep100")->capture_default_str();
-  app.add_option("--batch", o.batch, "images of a step, over all ranks")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--micro-batches", o.micro_batches, "parts of a batch")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--batch", o.batch, "images of a step, over all ranks")->capture_default_str()->check(CLI::Range(1, 1000000000));
+  app.add_option("--micro-batches", o.micro_batches, "parts of a batch")->capture_default_str()->check(CLI::Range(1, 1000000000));
   app.add_option("--threads", o.threads, "threads of a rank; 0: as OMP_NUM_THREADS says")->check(CLI::NonNegativeNumber);
   app.add_flag("--only-gradients", o.only_gradients, "time forward and backward, without the sum over ranks and the update");
-  app.add_option("--steps", o.steps, "steps that count")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--steps", o.steps, "steps that count")->capture_default_str()->check(CLI::Range(1, 1000000000));
   app.add_option("--warm-up", o.warm_up, "steps before")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--json", o.json, "write the result to this file as well")->type_name("FILE");
   app.add_option("--profile", o.profile, "then as many steps once more: print where rank 0's time goes and draw it in this file (SVG)")
@@ -51,6 +52,7 @@ std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
 int train_step(const Communicator& world, int argc, char** argv) {
   const std::optional<Options> options = parse(world, argc, argv);
   if (!options) return 0;
+  const ResultFile file(options->json, world);
   if (options->threads > 0) set_thread_count(options->threads);
 
   ResidentTraining training(options->model, options->batch, options->micro_batches, world);
@@ -79,7 +81,6 @@ int train_step(const Communicator& world, int argc, char** argv) {
       run();
     }
 
-  if (world.rank() != 0) return 0;
   const auto [fastest, slowest] = std::ranges::minmax(seconds);
   const double middle = median(seconds), images = static_cast<double>(options->batch) / middle;
   const nlohmann::json result{
@@ -100,6 +101,8 @@ int train_step(const Communicator& world, int argc, char** argv) {
       {"heap_growth", after.heap - before.heap},
       {"fresh_blocks", fresh},
   };
+  file.write(result);
+  if (world.rank() != 0) return 0;
   fmt::print(
       "{}, batch {}, {} micro-batch(es), {} rank(s) of {} thread(s): {:.2f} ms a step ({:.2f} to {:.2f}), "
       "{:.1f} images/s, {:.1f} GFLOP/s\n",
@@ -108,7 +111,6 @@ int train_step(const Communicator& world, int argc, char** argv) {
   fmt::print("memory of rank 0 over these {} steps: peak {:.1f} MB, {} page faults, heap {:+} bytes, {} fresh blocks\n",
              options->steps, result["peak_megabytes"].get<double>(), after.page_faults - before.page_faults,
              after.heap - before.heap, fresh);
-  if (!options->json.empty()) write_file(options->json, result.dump(1) + "\n");
   if (!options->profile.empty()) {
     fmt::print("\n{}", profile_table(profile, options->steps, measure_machine()));
     write_file(options->profile, profile_picture(profile, options->steps, fmt::format("{}, batch {}", options->model, options->batch)));

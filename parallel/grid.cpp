@@ -1,5 +1,6 @@
 #include "parallel/grid.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -45,9 +46,11 @@ const GridShape& checked(const GridShape& shape, int ranks) {
 
 GridShape grid_shape(std::string_view text, int ranks) {
   GridShape shape{.data = 0, .pipeline = 0, .tensor = 0, .spatial = 0};  // 0: not named
-  for (std::string_view rest = text; !rest.empty();) {
+  bool more = !text.empty();
+  for (std::string_view rest = text; more;) {
     const std::string_view item = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+    more = item.size() < rest.size();
+    rest.remove_prefix(item.size() + more);
     const std::size_t equals = item.find('=');
     const std::string_view name = item.substr(0, equals), number = equals == item.npos ? "" : item.substr(equals + 1);
     const Axis* axis = nullptr;
@@ -56,8 +59,9 @@ GridShape grid_shape(std::string_view text, int ranks) {
     if (!axis) throw UsageError(fmt::format("grid '{}': no axis '{}'; there are data, pipeline, tensor and spatial", text, name));
     int extent = 0;
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), extent);
-    if (error != std::errc() || end != number.data() + number.size() || extent < 1 || extent > 1 << 20)
-      throw UsageError(fmt::format("grid '{}': {} is '{}'; expected a number of ranks, as in data=2,tensor=2", text, name, number));
+    if (error != std::errc() || end != number.data() + number.size() || extent < 1 || extent > ranks)
+      throw UsageError(fmt::format("grid '{}': {} is '{}'; expected a number of ranks from 1 to {}, as in data=2,tensor=2", text, name,
+                                   number, ranks));
     if (shape.*axis->extent != 0) throw UsageError(fmt::format("grid '{}': {} is named twice", text, name));
     shape.*axis->extent = extent;
   }
@@ -65,8 +69,9 @@ GridShape grid_shape(std::string_view text, int ranks) {
   for (const Axis& axis : axes) shape.*axis.extent = std::max(shape.*axis.extent, 1);
   if (data_is_free) {
     if (ranks % shape.size() != 0)
-      throw UsageError(fmt::format("grid '{}': {} ranks are no multiple of {}", text, ranks, shape.size()));
-    shape.data = ranks / shape.size();
+      throw UsageError(fmt::format("grid '{}': {} ranks are no multiple of {}; start it with -n {}, or change the grid", text, ranks,
+                                   shape.size(), shape.size()));
+    shape.data = ranks / static_cast<int>(shape.size());
   }
   return checked(shape, ranks);
 }

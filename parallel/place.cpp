@@ -11,6 +11,9 @@ namespace {
 // Bands of rows over the spatial ranks, and a first layer that takes this rank's.
 void split_images(Sequential& model, const Shape& sample, const Communicator& ranks) {
   require(sample.rank() == 3, "spatial axis: a sample is {}, not an image [height,width,channels]", sample);
+  if (model.size() > 0 && dynamic_cast<const Flatten*>(model.children()[0].get()))
+    throw UsageError("spatial axis: the model's first layer takes the whole image at once, so there is nothing to share; use a model with "
+                     "convolutions, or another axis");
   const ImageSplit split(sample[0], sample[1], {.rows = ranks.size()}, ranks, total_stride(model));
   const std::optional<ImageSplit> output = spatial_parallel(model, split);
   require(!output, "spatial axis: the model's output is an image ({}), and the labels are not split", output ? output->str() : "");
@@ -23,14 +26,11 @@ void split_images(Sequential& model, const Shape& sample, const Communicator& ra
 
 std::shared_ptr<Module> place_on_grid(std::shared_ptr<Sequential> serial, const Shape& sample, Index rows, const ProcessGrid& grid) {
   std::shared_ptr<Module> part = serial;
-  std::vector<double> seconds;
-  if (grid.pipeline().size() > 1) seconds = layer_seconds(*serial, batch_shape(rows, sample), grid.world());
-  if (grid.spatial().size() > 1) {
-    split_images(*serial, sample, grid.spatial());
-    seconds.insert(seconds.begin(), 0);  // of the layer that takes this rank's pixels
-  }
-  if (grid.pipeline().size() > 1)
+  if (grid.spatial().size() > 1) split_images(*serial, sample, grid.spatial());
+  if (grid.pipeline().size() > 1) {
+    const std::vector<double> seconds = layer_seconds(*serial, batch_shape(rows, sample), grid.world());
     part = std::make_shared<PipelineStage>(*serial, sample, balanced_partition(seconds, grid.pipeline().size()), grid.pipeline());
+  }
   tensor_parallel(*part, grid.tensor());
   return part;
 }

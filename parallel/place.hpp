@@ -1,10 +1,13 @@
 // From a serial model to this rank's part of it on a grid. Models are written once, for one process; this is where they are taken apart.
 //
-//     serial:  conv1 conv2 conv3 hidden head
-//     1. pipeline: cut into stages of nearly equal measured time           conv1 conv2 | conv3 hidden head
-//     2. spatial, tensor: layers are exchanged for split ones, which keep their names
+//     serial:      conv1 conv2 conv3 hidden head
+//     1. spatial   layers that look beyond a pixel are exchanged for ones that work on a band of the image
+//     2. pipeline  the row is cut into stages of nearly equal measured time:   conv1 conv2 | conv3 hidden head
+//     3. tensor    layers are exchanged for ones that are split over the group
 //
-// With a spatial axis every rank is given whole images and takes its band of them first.
+// Parameters keep their names. With a spatial axis every rank is given whole images and takes its band of rows first. With a spatial and a
+// tensor axis, convolutions are split by space only (the ranks of a tensor group compute the same), and the linear layers behind them by
+// the tensor group; so the first is for large images, the second for wide layers.
 #pragma once
 
 #include "nn/layers.hpp"

@@ -39,15 +39,15 @@ void gather_state(const std::vector<Buffer>& parts, const std::vector<Buffer>& w
     const Shape shape(std::span<const Index>(list[i][1].get<std::vector<Index>>()));
     const auto part = std::ranges::find(parts, name, &Buffer::name);
     const bool have = part != parts.end();
-    std::int64_t covered = have ? part->values.size() : 0;
-    sum_over_ranks(std::span(&covered, 1), world);
-    require(covered == shape.size(), "gather: '{}' has {} values, but the ranks answer for {}", name, shape.size(), covered);
+    const bool fits = !have || whole_shape(*part) == shape;
+    std::int64_t counts[2] = {have ? part->values.size() : 0, fits ? 0 : 1};
+    sum_over_ranks(counts, world);
+    require(counts[0] == shape.size() && counts[1] == 0,
+            "gather: '{}' is {}, {} values, but the ranks answer for {}, and {} of them for parts of another shape", name, shape, shape.size(),
+            counts[0], counts[1]);
 
     Tensor sum = Tensor::full(shape, real(-0.0));
-    if (have) {
-      require(whole_shape(*part) == shape, "gather: '{}' is {}, a part of it {}", name, shape, part->values.shape());
-      put(*part, sum);
-    }
+    if (have) put(*part, sum);
     reduce(sum.values(), 0, world);
     if (world.rank() == 0) Tensor(whole[i].values).copy_from(sum);
   }

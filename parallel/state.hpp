@@ -16,7 +16,7 @@
 namespace tandem {
 
 // Fills every tensor of `whole`, given on rank 0 only, from the `parts` of all ranks, found by name. Collective over `world`.
-// Errors, the same on every rank: a name that no part has, values that nobody or two ranks answer for.
+// Errors, the same on every rank: parts of another shape, or that are together more or fewer values than the whole has.
 void gather_state(const std::vector<Buffer>& parts, const std::vector<Buffer>& whole, const Communicator& world);
 
 // Of `state`, what this rank answers for: everything on the first of each group of replicas, and every stretch, of which each of them has

@@ -146,7 +146,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
     exchange_->publish();
   }
   if (options_.check_replicas > 0 && (batch.step + 1) % options_.check_replicas == 0)
-    require_equal_replicas(model_, grid_.replicas(), fmt::format("after step {}", batch.step));
+    require_equal_replicas(model_, grid_, fmt::format("after step {}", batch.step));
   return result;
 }
 

@@ -37,17 +37,18 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--skip-bad", o.data.skip_bad, "leave out files that are no images of the right size, and say which");
   app.add_flag("--cache,!--no-cache", o.data.cache, "keep decoded images in a file for the next run (on unless --no-cache)");
   add_options(app, o.settings);
-  app.add_option("--grid", o.run.grid, "how the ranks share the work, as in data=2,pipeline=2 (else all are data-parallel)");
+  app.add_option("--grid", o.run.grid, "how the ranks share the work: numbers of ranks on the axes data, pipeline, tensor and spatial, as in data=2,pipeline=2 (else all "
+                 "are data-parallel)");
   app.add_option("--shard", o.run.shard, "what data-parallel ranks share out: 1 moments, 2 and gradients, 3 and parameters; 0 nothing")
       ->check(CLI::Range(0, 3))->capture_default_str();
-  app.add_option("--allreduce", o.run.buckets.algorithm, summed_memory_names() + " (the ring keeps the bits on two ranks only)")->capture_default_str();
-  app.add_option("--bucket-bytes", o.run.buckets.bucket_bytes, "gradients that are summed at a time")->capture_default_str();
+  app.add_option("--allreduce", o.run.buckets.algorithm, summed_memory_names() + " (the ring keeps the serial bits on 2 ranks, naive on 3, tree on 2^k, the others always)")->capture_default_str();
+  app.add_option("--bucket-bytes", o.run.buckets.bucket_bytes, "gradients that are summed at a time")->capture_default_str()->check(CLI::Range(1, 2000000000));
   app.add_option("--check-replicas", o.run.check_replicas, "compare the data-parallel ranks' weights every so many steps")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1000000000));
   app.add_option("--threads", o.threads, "threads of each rank; else OMP_NUM_THREADS")->check(CLI::Range(1, 1024));
   app.add_option("--checkpoint", o.run.checkpoint, "file for the trained model (safetensors), written after each epoch");
   app.add_flag("--resume", o.run.resume, "go on from --checkpoint, with the settings kept in it")->needs("--checkpoint");
-  app.add_option("--stop-after", o.run.stop_after, "leave after so many epochs, to be resumed later")->check(CLI::PositiveNumber);
+  app.add_option("--stop-after", o.run.stop_after, "leave after so many epochs, to be resumed later")->check(CLI::Range(1, 1000000000));
   app.add_option("--evaluate", o.evaluate, "score this image folder with --checkpoint instead of training")->needs("--checkpoint");
   app.add_option("--predict", o.predict, "name the class of these images with --checkpoint instead of training")->needs("--checkpoint");
   app.add_option("--json", o.json, "write the results to this file");
@@ -72,6 +73,11 @@ bool parse(Options& o, const Communicator& world, int argc, char** argv) {
   refuse(!training && !o.report.empty(), "--report", "is the page of a training run; --picture shows the confusion matrix of --evaluate");
   refuse(!training && (o.run.resume || o.run.stop_after), "--resume and --stop-after", "go with training");
   refuse(!training && (o.memory || !o.profile.empty()), "--memory and --profile", "are about training steps");
+  refuse(!training && !o.run.grid.empty(), "--grid", "shares out a training run; scoring takes all ranks as they are");
+  refuse(!training && (o.run.check_replicas || o.run.shard || o.run.buckets.algorithm != "auto"), "--check-replicas, --shard and --allreduce",
+         "are about training steps");
+  grid_shape(o.run.grid, world.size());  // throws what is wrong before any data are read
+  check_summed_memory_name(o.run.buckets.algorithm);
   refuse(!o.predict.empty() && !o.picture.empty(), "--picture", "needs true classes; --predict has none");
   if (!o.run.resume) return true;
 

@@ -153,7 +153,7 @@ int main(int argc, char** argv) {
   tandem::Options options;
   CLI::App app{"Times the kernels, one by one, against the peak of the machine and against other libraries.", "kernels"};
   app.add_flag("--quick", options.quick, "one short repetition instead of three");
-  app.add_option("--threads", options.threads, "threads of a kernel")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.threads, "threads of a kernel")->capture_default_str()->check(CLI::Range(1, 1000000000));
   app.add_option("--json", options.json, "write Google Benchmark's JSON to this file as well")->type_name("FILE");
   app.allow_extras();  // Google Benchmark's own
   app.footer("Example:  tandem bench kernels --quick --benchmark_filter=matmul --json kernels.json");

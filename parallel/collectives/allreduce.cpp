@@ -23,7 +23,7 @@ constexpr std::array<AllreduceAlgorithm, 5> algorithms{{
 }};
 
 // The size of things between processes of one host: a microsecond a message, 5 GB/s each way, 10 GB/s added. It only decides where
-// few messages give way to few bytes: between 2 and 24 KB for 2 to 8 ranks.
+// few messages give way to few bytes: between 2 and 20 KB for 2 to 8 ranks.
 constexpr Link one_host{.alpha = 1e-6, .beta = 2e-10, .gamma = 1e-10};
 
 const AllreduceAlgorithm& cheapest(int ranks, std::size_t bytes) {

@@ -1,4 +1,4 @@
-// Barrier: no_rank leaves before everybody has come. In round k every rank tells the one 2^k further on, and hears from the one 2^k
+// Barrier: nobody leaves before everybody has come. In round k every rank tells the one 2^k further on, and hears from the one 2^k
 // before.
 //
 //   p=5            round 0: +1                round 1: +2                 round 2: +4

@@ -31,7 +31,7 @@ Seconds least_time(std::size_t bytes, const F& work) {
 }  // namespace
 
 LinkProfile measure_links(const Communicator& comm) {
-  require(comm.size() > 1, "measure links: one rank has no_rank to exchange messages with");
+  require(comm.size() > 1, "measure links: one rank has nobody to exchange messages with");
   const int partner = comm.rank() ^ 1;
   const bool alone = partner >= comm.size();  // the last of an odd number of ranks
   const Scratch<> out(largest / sizeof(real)), in(largest / sizeof(real));

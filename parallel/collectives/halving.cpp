@@ -8,9 +8,9 @@
 //     rank 3   3a 3b 3c 3d       .   .  23c 23d               .   .   .  *d               .   .  *c  *d     *a *b *c *d
 //
 // The way there is a reduce-scatter (each rank ends with one summed chunk), the way back an allgather. It sends as few bytes as the
-// ring in 2 log2 p rounds instead of 2(p-1). Rabenseifner's own version halves with the *farthest* partner first, so that neighbours
-// exchange little; here the nearest comes first, so that the sums form the rank tree and give the bits of serial training. The chunk
-// that a rank ends with is its number with the bits in reverse order.
+// ring in 2 log2 p rounds instead of 2(p-1). The nearest partner comes first, so the sums form the rank tree and give the bits of serial
+// training; with the farthest first, as in some libraries' reduce-scatter, they would not. The chunk that a rank ends with is its number
+// with the bits in reverse order.
 //
 // Source: Rabenseifner, "Optimization of Collective Reduction Operations", ICCS 2004; Thakur et al. 2005, section 4.4.
 #include "core/error.hpp"

@@ -34,21 +34,27 @@ std::string summed_memory_names() {
   return names;
 }
 
+void check_summed_memory_name(std::string_view algorithm) {
+  for (const std::string_view name : {"auto", "window", "hierarchical"})
+    if (name == algorithm) return;
+  for (const AllreduceAlgorithm& known : allreduce_algorithms())
+    if (known.name == algorithm) return;
+  throw UsageError(fmt::format("there is no allreduce '{}'; there are {}", algorithm, summed_memory_names()));
+}
+
 std::unique_ptr<SummedMemory> summed_memory(std::string_view algorithm, std::size_t count, int buckets, const Communicator& comm) {
   require(buckets >= 1, "summed memory: {} buckets", buckets);
-  // The name is looked at first, so that a wrong one is refused on one rank, too.
+  check_summed_memory_name(algorithm);
   const bool automatic = algorithm == "auto", by_window = algorithm == "window", by_node = algorithm == "hierarchical";
-  if (!automatic && !by_window && !by_node) {
-    for (const AllreduceAlgorithm& known : allreduce_algorithms())
-      if (known.name == algorithm) return std::make_unique<MessagedMemory>(known, count, comm);
-    throw UsageError(fmt::format("there is no allreduce '{}'; there are {}", algorithm, summed_memory_names()));
-  }
+  if (!automatic && !by_window && !by_node) return std::make_unique<MessagedMemory>(allreduce_algorithm(algorithm), count, comm);
   if (comm.size() == 1) return std::make_unique<MessagedMemory>(allreduce_algorithm("doubling"), count, comm);
 
   Communicator node = comm.split_by_node();
   if (by_window || (automatic && node.size() == comm.size())) return std::make_unique<SharedWindow>(comm, count, buckets);
-  if (by_node || max_over_ranks(node.size(), comm) > 1)
-    return std::make_unique<HierarchicalMemory>(comm, std::move(node), count, buckets);
+  if (by_node || max_over_ranks(node.size(), comm) > 1) {
+    auto memory = std::make_unique<HierarchicalMemory>(comm, std::move(node), count, buckets);
+    if (by_node || memory->keeps_rank_tree()) return memory;
+  }
   const std::size_t bucket_bytes = count * sizeof(real) / static_cast<std::size_t>(buckets);
   return std::make_unique<MessagedMemory>(choose_allreduce(comm.size(), bucket_bytes, measure_links(comm), {.rank_tree_only = true}),
                                           count, comm);

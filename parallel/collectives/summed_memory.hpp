@@ -34,10 +34,11 @@ class SummedMemory {
 };
 
 // `algorithm`: "window" (ranks on one host), "hierarchical" (a window on each host), the name of one over messages, or "auto": window on
-// one host, hierarchical where hosts have several ranks each, else what `choose_allreduce` takes for a bucket of `count / buckets`
-// values, among those that keep the rank tree. "none" if comm has one rank. Zeros at first. Collective; `comm` must outlive it.
+// one host, hierarchical where hosts have several ranks each and that keeps the rank tree, else what `choose_allreduce` takes for a bucket
+// of `count / buckets` values, among those that keep it. "none" if comm has one rank. Zeros at first. Collective; `comm` must outlive it.
 // UsageError for another name.
 std::unique_ptr<SummedMemory> summed_memory(std::string_view algorithm, std::size_t count, int buckets, const Communicator& comm);
-std::string summed_memory_names();  // for help texts
+std::string summed_memory_names();                            // for help texts
+void check_summed_memory_name(std::string_view algorithm);   // the UsageError, without making anything
 
 }  // namespace tandem

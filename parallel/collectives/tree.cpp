@@ -7,8 +7,8 @@
 //     0 <------------------ 4                        round 2: bit 2
 //
 // A rank's number in binary tells its place: the lowest 1 bit says in which round it hands over, to the rank without that bit; before,
-// it has served all lower bits. So 2 ceil(log2 p) messages one after the other, and every rank but the root sends once and receives
-// once on the whole way. Each carries the whole vector, though: for short vectors.
+// it has served all lower bits. So every rank but the root sends its sum once and receives the result once, and the longest way is
+// 2 ceil(log2 p) messages. Each carries the whole vector, though: for short vectors.
 //
 // The bits: nearest first, so for p = 2^k ranks the sum is the rank tree ((0+1)+(2+3))+((4+5)+(6+7)).
 //
@@ -29,7 +29,7 @@ void check_root(std::string_view what, int root, const Communicator& comm) {
   require(root >= 0 && root < comm.size(), "{}: there is no rank {} among {}", what, root, comm.size());
 }
 
-// To move r, a rank numbered from the root, apart from `root`'s own number.
+// Ranks are numbered from the root on, so that the root is 0.
 int place_of(int rank, int root, int ranks) { return (rank - root + ranks) % ranks; }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace tandem {
 std::vector<Range> balanced_partition(std::span<const double> times, int stages) {
   const std::size_t n = times.size(), p = static_cast<std::size_t>(std::max(stages, 0));
   if (stages < 1 || p > n)
-    throw UsageError(fmt::format("partition: {} layers cannot make {} stages; each stage needs one", n, stages));
+    throw UsageError(fmt::format("pipeline: {} layers cannot make {} stages, for each stage needs one; use at most {}", n, stages, n));
   std::vector<double> sum_before(n + 1, 0);
   for (std::size_t i = 0; i < n; ++i) {
     require(times[i] >= 0, "partition: layer {} takes {} s", i, times[i]);

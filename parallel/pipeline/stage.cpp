@@ -26,7 +26,7 @@ double seconds_of(Module& layer, Tensor& x, const Context& context) {
   const auto begin = std::chrono::steady_clock::now();
   const Variable y = layer.forward(Variable(x, true), context);
   const Tensor result = y.value();
-  backward(y, Tensor::full(y.shape(), 1));
+  if (y.needs_gradient()) backward(y, Tensor::full(y.shape(), 1));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   x = result;
   return seconds;
@@ -35,23 +35,22 @@ double seconds_of(Module& layer, Tensor& x, const Context& context) {
 }  // namespace
 
 std::vector<double> layer_seconds(Sequential& model, const Shape& batch, const Communicator& comm, int repetitions) {
-  std::vector<double> least(model.size(), std::numeric_limits<double>::infinity());
-  if (comm.rank() == 0) {
-    std::vector<std::int64_t> samples(static_cast<std::size_t>(batch[0]));
-    std::iota(samples.begin(), samples.end(), std::int64_t{0});
-    for (int repetition = 0; repetition < repetitions; ++repetition) {
-      Tensor x = Tensor::full(batch, real(0.5));
-      for (std::size_t i = 0; i < model.size(); ++i)
-        least[i] = std::min(least[i], seconds_of(*model.children()[i], x, {.training = true, .samples = samples}));
-    }
-    for (Parameter& p : model.parameters()) p.variable.set_gradient({});
-    for (Module* module : model.modules()) {  // what batch normalisation has seen here does not count
-      std::vector<real> dropped(static_cast<std::size_t>(module->statistics_size()));
-      module->take_statistics(dropped);
-    }
+  std::vector<double> seconds(model.size(), std::numeric_limits<double>::infinity());
+  std::vector<std::int64_t> samples(static_cast<std::size_t>(batch[0]));
+  std::iota(samples.begin(), samples.end(), std::int64_t{0});
+  for (int repetition = 0; repetition < repetitions; ++repetition) {
+    Tensor x = Tensor::full(batch, real(0.5));
+    for (std::size_t i = 0; i < model.size(); ++i)
+      seconds[i] = std::min(seconds[i], seconds_of(*model.children()[i], x, {.training = true, .samples = samples}));
   }
-  broadcast(least, 0, comm);
-  return least;
+  for (double& time : seconds) time = max_over_ranks(time, comm);
+
+  for (Parameter& p : model.parameters()) p.variable.set_gradient({});
+  for (Module* module : model.modules()) {  // what batch normalisation has seen here does not count
+    std::vector<real> dropped(static_cast<std::size_t>(module->statistics_size()));
+    module->take_statistics(dropped);
+  }
+  return seconds;
 }
 
 PipelineStage::PipelineStage(Sequential& model, const Shape& sample, const std::vector<Range>& stages, const Communicator& comm)

@@ -13,8 +13,8 @@
 
 namespace tandem {
 
-// Seconds of forward and backward of each layer of `model` on a batch of this shape, the least of `repetitions`; on rank 0, and the
-// same on every rank. Collective. It leaves no gradients, and takes no statistics.
+// Seconds of forward and backward of each layer of `model` on a batch of this shape: the least of `repetitions`, on the slowest rank. Every
+// rank runs all layers, at the same time, as in training. The same on every rank. Collective. It leaves no gradients or statistics behind.
 std::vector<double> layer_seconds(Sequential& model, const Shape& batch, const Communicator& comm, int repetitions = 3);
 
 class PipelineStage final : public Module {

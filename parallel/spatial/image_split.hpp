@@ -6,7 +6,7 @@
 //     +-----------+               |  0  |  1  |        For a halo of one line on each side all ranks together send, of an N x N image,
 //     |     1     |               +-----+-----+          bands    2 N (p - 1) pixels, in 2 (p - 1) messages
 //     +-----------+               |     |     |          blocks   4 N (sqrt p - 1), in 4 (p - sqrt p)
-//     |     2     |               |  2  |  3  |        so on 4 ranks blocks send 4 N instead of 6 N, in 8 messages instead of 6. Bands
+//     |     2     |               |  2  |  3  |        so on 4 ranks blocks send 4 N (and the corners) instead of 6 N, in 8 messages instead of 6. Bands
 //     +-----------+               +-----+-----+        are the simpler and need no copy where their rows are sent (halo.hpp).
 //     |     3     |
 //     +-----------+

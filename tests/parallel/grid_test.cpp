@@ -71,12 +71,15 @@ TEST_CASE("grid: axes are named in any order, and data takes the ranks that are 
 TEST_CASE("grid: what cannot be is refused with the reason") {
   const auto refused = [](std::string_view text, int ranks) { return error_of([&] { grid_shape(text, ranks); }); };
   CHECK(refused("data=2,tensor=2", 3).find("2 x 1 x 2 x 1 (data, pipeline, tensor, spatial) are 4 ranks, but there are 3") != std::string::npos);
-  CHECK(refused("tensor=2", 3).find("3 ranks are no multiple of 2") != std::string::npos);
+  CHECK(refused("tensor=2", 3).find("3 ranks are no multiple of 2; start it with -n 2") != std::string::npos);
   CHECK(refused("depth=2", 2).find("no axis 'depth'; there are data, pipeline, tensor and spatial") != std::string::npos);
   CHECK(refused("data", 2).find("data is ''; expected a number") != std::string::npos);
   CHECK(refused("data=two", 2).find("data is 'two'") != std::string::npos);
   CHECK(refused("data=0", 2).find("data is '0'") != std::string::npos);
   CHECK(refused("data=-1", 2).find("data is '-1'") != std::string::npos);
+  CHECK(refused("pipeline=65536,tensor=65536", 2).find("pipeline is '65536'; expected a number of ranks from 1 to 2") != std::string::npos);
+  CHECK(refused("data=99999999999", 2).find("data is '99999999999'") != std::string::npos);
+  for (const char* const text : {"data=2,", ",data=2", "data=1,,tensor=2"}) CHECK(refused(text, 2).find("no axis ''") != std::string::npos);
   CHECK(refused("data=2,data=2", 4).find("data is named twice") != std::string::npos);
   const Communicator world = Communicator::world();
   CHECK_THROWS_AS(ProcessGrid(world, {.data = world.size() + 1}), UsageError);

@@ -58,5 +58,5 @@ TEST_CASE("partition: the drawing's example; equal parts by number of layers wou
 }
 
 TEST_CASE("partition: more stages than layers are refused") {
-  CHECK(error_of([] { balanced_partition(std::vector<double>{1, 2}, 3); }) == "partition: 2 layers cannot make 3 stages; each stage needs one");
+  CHECK(error_of([] { balanced_partition(std::vector<double>{1, 2}, 3); }) == "pipeline: 2 layers cannot make 3 stages, for each stage needs one; use at most 2");
 }
