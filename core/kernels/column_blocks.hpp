@@ -46,14 +46,17 @@ inline void pack(const real* M, Index row_step, Index column_step, Index rows, I
 }
 
 // add_tiles() of register_tile.hpp for one block of columns. B, start and C point at the block.
-inline void add_block(const real* A, const Index* step, Index steps, const Right& B, const real* start,
-                      const ColumnBlock& block, real* C, const Rows& rows) {
-  const auto add = block.stored == tile_columns ? add_tiles<2> : add_tiles<1>;
-  add(A, step, steps, B, start, block.columns, C, rows);
+template <class Offsets>
+void add_block(const real* A, Offsets step, Index steps, const Right& B, const real* start, const ColumnBlock& block, real* C,
+               const Rows<Offsets>& rows) {
+  if (block.stored == tile_columns)
+    add_tiles<2>(A, step, steps, B, start, block.columns, C, rows);
+  else
+    add_tiles<1>(A, step, steps, B, start, block.columns, C, rows);
 }
 inline void add_block(const real* A, const Index* step, Index steps, const real* packed, const real* start,
-                      const ColumnBlock& block, real* C, const Rows& rows) {
-  add_block(A, step, steps, Right{.values = packed, .step = block.stored}, start, block, C, rows);
+                      const ColumnBlock& block, real* C, const Rows<>& rows) {
+  add_block<const Index*>(A, step, steps, Right{.values = packed, .step = block.stored}, start, block, C, rows);
 }
 
 // Tiles [begin, end) of a result, numbered down the rows of its first block of columns, then of the next: calls
@@ -67,7 +70,7 @@ void for_tile_runs(Index begin, Index end, Index row_tiles, const Run& run) {
   }
 }
 
-// 0, step, 2 step, ...: rows or terms that are equally far apart.
+// EqualSteps as a table, where others are tables too.
 inline Scratch<Index> equal_steps(Index count, Index step) {
   Scratch<Index> table(count_of(count));
   for (Index i = 0; i < count; ++i) table[count_of(i)] = i * step;

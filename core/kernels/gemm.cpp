@@ -24,53 +24,31 @@
 #include "core/kernels/gemm.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/kernels/column_blocks.hpp"
 #include "core/kernels/epilogue.hpp"
-#include "core/kernels/transpose.hpp"
-#include "core/threads.hpp"
+#include "core/kernels/thin_product.hpp"
 
 namespace tandem {
 namespace {
 
-// Terms of a sum that are done at a time: 320 rows of a block of B are 20 KiB of floats with AVX2, which stay in the level-1 cache.
-constexpr Index depth = 320;
-
-// Up to so many rows of A pass by B where it stands; for more, packing it pays.
-constexpr Index few_rows = 2 * tile_rows;
+// Up to so many rows of A pass by B where it stands; for more, packing it pays, unless B is small and stays in the level-1 cache.
+constexpr Index few_rows = 2 * tile_rows, small_right = 1024;
 
 // Rows of C that are one piece of work where its columns alone do not give every thread something to do.
 constexpr Index panel_rows = 64;
 
-// The left factor [m,k]: element (i,t) stands at values + i row_step + t term_step.
-struct LeftFactor {
-  const real* values;
-  Index m, row_step, term_step;
-};
-
-// The right factor [k,n]: as it stands, or given as its transpose [n,k].
-struct RightFactor {
-  const real* values;
-  Index k, n;
-  bool transposed;
-
-  // packed[t,o] = B[term + t, block.first + o] for o < block.columns, and 0 up to block.stored.
-  void pack(Index term, Index terms, const ColumnBlock& block, real* packed) const {
-    using namespace Eigen::internal;
-    if (transposed) return transpose(values + block.first * k + term, k, block.columns, terms, packed, block.stored);
-    const Index whole = block.columns / packet_size * packet_size;
-    for (const real* in = values + term * n + block.first; terms > 0; --terms, in += n, packed += block.stored) {
-      for (Index o = 0; o < whole; o += packet_size) pstore(packed + o, ploadu<Packet>(in + o));
-      for (Index o = whole; o < block.stored; ++o) packed[o] = o < block.columns ? in[o] : 0;
-    }
+// packed[t,o] = B[term + t, block.first + o] for o < block.columns, and 0 up to block.stored.
+void pack(const RightFactor& B, Index term, Index terms, const ColumnBlock& block, real* packed) {
+  using namespace Eigen::internal;
+  if (B.transposed) return transpose(B.values + block.first * B.step + term, B.step, block.columns, terms, packed, block.stored);
+  const Index whole = block.columns / packet_size * packet_size;
+  for (const real* in = B.values + term * B.step + block.first; terms > 0; --terms, in += B.step, packed += block.stored) {
+    for (Index o = 0; o < whole; o += packet_size) pstore(packed + o, ploadu<Packet>(in + o));
+    for (Index o = whole; o < block.stored; ++o) packed[o] = o < block.columns ? in[o] : 0;
   }
-};
-
-// What is added to every row of C, and what is done to it in the end.
-struct Finish {
-  const real* row;  // null: nothing
-  bool relu;
-};
+}
 
 // A transposed left factor turned around, [m, about k]; each thread turns some of the rows.
 Scratch<real> turned(const LeftFactor& A, Index k, Index row_step) {
@@ -81,62 +59,66 @@ Scratch<real> turned(const LeftFactor& A, Index k, Index row_step) {
   return rows;
 }
 
-// C [m,n] = finish(A [m,k] B [k,n])
-void multiply(LeftFactor A, const RightFactor& B, real* C, const Finish& finish) {
+// C [m,n] = finish(A [m,k] B [k,n]), block by block
+void multiply_blocks(LeftFactor A, const RightFactor& B, const Result& C) {
   const Index m = A.m, k = B.k, n = B.n, threads = thread_count(), blocks = column_blocks(n);
   const Index panel = blocks >= 4 * threads ? m : std::min(m, panel_rows);
   const Index panels = divide_up(m, panel), pieces = blocks * panels, part = divide_up(pieces, threads);
-  const Index parts = std::max<Index>(1, divide_up(k, depth)), most_terms = std::max<Index>(1, divide_up(k, parts));
+  const Index most_terms = terms_at_once(k);
 
-  const bool turn = A.term_step != 1 && blocks > 1;
-  const Index turned_step = packed_columns(k);
-  const Scratch<real> A_turned = turn ? turned(A, k, turned_step) : Scratch<real>(0);
-  if (turn) A = {.values = A_turned.data(), .m = m, .row_step = turned_step, .term_step = 1};
-
-  const Scratch packed(count_of(threads * most_terms * tile_columns)), start(count_of(packed_columns(n)));
-  std::ranges::fill(start.values(), real{0});
-  if (finish.row) std::copy_n(finish.row, n, start.data());
-  const Scratch<Index> step = equal_steps(most_terms, A.term_step), A_row = equal_steps(panel, A.row_step),
-                       C_row = equal_steps(panel, n);
+  std::optional<Scratch<real>> A_turned, packed;
+  if (A.term_step != 1 && blocks > 1) {
+    const Index row_step = packed_columns(k);
+    A_turned = turned(A, k, row_step);
+    A = {.values = A_turned->data(), .m = m, .row_step = row_step, .term_step = 1};
+  }
+  const bool stands = !B.transposed && (m <= few_rows || k * n <= small_right);
+  if (!stands || n % packet_size != 0) packed.emplace(count_of(threads * most_terms * tile_columns));
 
   for_blocks(pieces, part, [&](Index begin, Index end) {
-    real* const own = packed.data() + begin / part * most_terms * tile_columns;
     for (Index piece = begin; piece < end; ++piece) {
       const ColumnBlock block = column_block(piece / panels, n);
-      const bool in_place = !B.transposed && m <= few_rows && block.columns == block.stored;
+      const bool in_place = stands && block.columns == block.stored;
+      real* const own = in_place ? nullptr : packed->data() + begin / part * most_terms * tile_columns;
       const Index row = piece % panels * panel;
-      const Rows rows{.a = A_row.data(), .c = C_row.data(), .count = std::min(panel, m - row)};
-      real* const result = C + row * n + block.first;
+      const Rows<EqualSteps> rows{.a = {A.row_step}, .c = {C.step}, .count = std::min(panel, m - row)};
+      real* const result = C.values + row * C.step + block.first;
       for (Index term = 0; term < k || term == 0; term += most_terms) {
         const Index terms = std::min(most_terms, k - term);
-        if (!in_place) B.pack(term, terms, block, own);
-        const Right right = in_place ? Right{.values = B.values + term * n + block.first, .step = n}
+        if (!in_place) pack(B, term, terms, block, own);
+        const Right right = in_place ? Right{.values = B.values + term * B.step + block.first, .step = B.step}
                                      : Right{.values = own, .step = block.stored};
-        add_block(A.values + row * A.row_step + term * A.term_step, step.data(), terms, right,
-                  term == 0 ? start.data() + block.first : nullptr, block, result, rows);
+        add_block(A.values + row * A.row_step + term * A.term_step, EqualSteps{A.term_step}, terms, right,
+                  term == 0 ? C.start(block.first) : nullptr, block, result, rows);
       }
-      if (finish.relu)
-        for (Index r = 0; r < rows.count; ++r) rectify(result + r * n, block.columns);
+      if (C.finish.relu)
+        for (Index r = 0; r < rows.count; ++r) rectify(result + r * C.step, block.columns);
     }
   });
+}
+
+// The columns that suit wide tiles, then the others.
+void multiply(const LeftFactor& A, const RightFactor& B, const Result& C) {
+  const Index done = is_thin(A, B) ? multiply_thin(A, B, C) : 0;
+  if (done < B.n) multiply_blocks(A, B.from_column(done), C.from_column(done));
 }
 
 // Up to so many products of two numbers, making ready for the tile takes longer than the sums themselves.
 constexpr Index few_products = 128;
 
 // The same chains number by number.
-void multiply_few(const LeftFactor& A, const RightFactor& B, real* C, const Finish& finish) {
+void multiply_few(const LeftFactor& A, const RightFactor& B, const Result& C) {
   using namespace Eigen::internal;
-  const Index row_step = B.transposed ? 1 : B.n, column_step = B.transposed ? B.k : 1;
+  const Index row_step = B.transposed ? 1 : B.step, column_step = B.transposed ? B.step : 1;
   for (Index i = 0; i < A.m; ++i)
     for (Index j = 0; j < B.n; ++j) {
       Packet sum = pzero(Packet{});  // the tile's instruction, so that the bits are its bits; one lane of it counts
       for (Index t = 0; t < B.k; ++t)
         sum = fused_multiply_add(pset1<Packet>(A.values[i * A.row_step + t * A.term_step]),
                                  pset1<Packet>(B.values[t * row_step + j * column_step]), sum);
-      real& c = C[i * B.n + j];
-      c = (finish.row ? finish.row[j] : real{0}) + pfirst(sum);
-      if (finish.relu) rectify(&c, 1);
+      real& c = C.values[i * C.step + j];
+      c = *C.start(j) + pfirst(sum);
+      if (C.finish.relu) rectify(&c, 1);
     }
 }
 
@@ -149,11 +131,13 @@ Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const 
   Tensor C({m, n});
   if (C.size() == 0) return C;
   const LeftFactor left{.values = A.data(), .m = m, .row_step = A_transposed ? 1 : k, .term_step = A_transposed ? m : 1};
-  const RightFactor right{.values = B.data(), .k = k, .n = n, .transposed = B_transposed};
+  const bool turn_B = B_transposed && k != 1;  // a single row stands as its transpose does
+  const RightFactor right{.values = B.data(), .k = k, .n = n, .step = turn_B ? k : n, .transposed = turn_B};
+  const Result result{.values = C.data(), .step = n, .finish = finish};
   if (m * n * k <= few_products)
-    multiply_few(left, right, C.data(), finish);
+    multiply_few(left, right, result);
   else
-    multiply(left, right, C.data(), finish);
+    multiply(left, right, result);
   return C;
 }
 

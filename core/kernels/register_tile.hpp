@@ -1,6 +1,6 @@
 // The one hand-written inner loop: a small matrix product whose result lives in registers while it grows.
 //
-//   C[c_row[r] + :] = start[:] + sum over t of A[a_row[r] + step[t]] B[t,:]        ":" is one or two packets wide
+//   C[c_row[r] + :] = start[:] + sum over t of A[a_row[r] + step[t]] B[t,:]        ":" is one to eight packets wide
 //
 //             B[t]  |bbbbbbbbbbbbbbbb|bbbbbbbbbbbbbbbb|     two packets (vector registers), read once for all rows
 //                     *                *
@@ -40,10 +40,17 @@ inline constexpr Index tile_rows = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 
 // a b + c, rounded once where the instruction set can (the build turns off silent contraction, so this says it).
 inline Packet fused_multiply_add(Packet a, Packet b, Packet c) { return Eigen::internal::pmadd(a, b, c); }
 
-// Where the rows of A and C begin.
+// 0, step, 2 step, ... where a table of offsets could stand: rows or terms that are equally far apart.
+struct EqualSteps {
+  Index step, first = 0;
+  Index operator[](Index i) const { return first + i * step; }
+  EqualSteps operator+(Index i) const { return {.step = step, .first = first + i * step}; }
+};
+
+// Where the rows of A and C begin: in tables, or at equal steps.
+template <class Offsets = const Index*>
 struct Rows {
-  const Index* a;
-  const Index* c;
+  Offsets a, c;
   Index count;
 };
 
@@ -53,31 +60,31 @@ struct Right {
   Index step;
 };
 
-// The formula above for one tile of `rows` rows and one or two packets of columns, of which the first `columns` are stored. `start`
+// The formula above for one tile of `rows` rows and some packets of columns, of which the first `columns` are stored. `start`
 // is null to add to what C holds.
-template <int packets, int rows>
-inline void add_tile(const real* A, const Index* A_row, const Index* step, Index steps, const Right& B, const real* start,
-                     Index columns, real* C, const Index* C_row) {
+template <int packets, int rows, class Offsets>
+inline void add_tile(const real* A, Offsets A_row, Offsets step, Index steps, const Right& B, const real* start,
+                     Index columns, real* C, Offsets C_row) {
   using namespace Eigen::internal;
   std::array<const real*, rows> a;
 #pragma GCC unroll 8
-  for (std::size_t r = 0; r < rows; ++r) a[r] = A + A_row[r];
+  for (int r = 0; r < rows; ++r) a[static_cast<std::size_t>(r)] = A + A_row[r];
   Packet sum[rows][packets];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int v = 0; v < packets; ++v) sum[r][v] = pzero(Packet{});
 
   const real* row = B.values;
   for (Index t = 0; t < steps; ++t, row += B.step) {
     Packet b[packets];
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int v = 0; v < packets; ++v) b[v] = ploadu<Packet>(row + v * packet_size);
     const Index offset = step[t];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
       const Packet value = pset1<Packet>(a[static_cast<std::size_t>(r)][offset]);
-#pragma GCC unroll 2
+#pragma GCC unroll 8
       for (int v = 0; v < packets; ++v) sum[r][v] = fused_multiply_add(value, b[v], sum[r][v]);
     }
   }
@@ -86,12 +93,12 @@ inline void add_tile(const real* A, const Index* A_row, const Index* step, Index
   for (int r = 0; r < rows; ++r) {
     real* const c = C + C_row[r];
     if (columns == packets * packet_size) {
-#pragma GCC unroll 2
+#pragma GCC unroll 8
       for (int v = 0; v < packets; ++v)
         pstoreu(c + v * packet_size, padd(ploadu<Packet>((start ? start : c) + v * packet_size), sum[r][v]));
     } else {
       alignas(64) real whole[packets * packet_size];
-#pragma GCC unroll 2
+#pragma GCC unroll 8
       for (int v = 0; v < packets; ++v) pstore(whole + v * packet_size, sum[r][v]);
       for (Index o = 0; o < columns; ++o) c[o] = (start ? start : c)[o] + whole[o];
     }
@@ -99,9 +106,9 @@ inline void add_tile(const real* A, const Index* A_row, const Index* step, Index
 }
 
 // Tile by tile down the rows; the last tile has as many rows as are left.
-template <int packets, int rows = tile_rows>
-[[gnu::noinline]] void add_tiles(const real* A, const Index* step, Index steps, const Right& B, const real* start,
-                                 Index columns, real* C, const Rows& all) {
+template <int packets, int rows = tile_rows, class Offsets>
+[[gnu::noinline]] void add_tiles(const real* A, Offsets step, Index steps, const Right& B, const real* start, Index columns,
+                                 real* C, const Rows<Offsets>& all) {
   Index first = 0;
   for (; first + rows <= all.count; first += rows)
     add_tile<packets, rows>(A, all.a + first, step, steps, B, start, columns, C, all.c + first);

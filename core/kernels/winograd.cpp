@@ -180,7 +180,7 @@ void correlate(const ConvShape& s, const PixelRows& source, const real* U, const
         transform_input(padded + pixel[count_of(t)], strips.row_size(), in, V + t * in, V_plane);
       for (Index i = 0; i < column_blocks(out); ++i) {
         const ColumnBlock block = column_block(i, out);
-        const Rows rows{
+        const Rows<> rows{
             .a = V_row.data(), .c = (block.columns == tile_columns ? wide_row : narrow_row).data(), .count = strip.pixels};
         for (Index p = 0; p < planes; ++p) {
           if (i == 0) expect_output(s, strip, y, p, planes);
