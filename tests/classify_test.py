@@ -218,7 +218,8 @@ class BadInput(Case):
                                  (["--epochs"], ["--epochs", 0]), (["--epochs"], ["--epochs", "many"]), (["--nonsense"], ["--nonsense"]),
                                  (["schedule 'x'"], ["--schedule", "x"]), (["optimizer 'x'"], ["--optimizer", "x"]),
                                  (["allreduce 'x'"], ["--allreduce", "x"]), (["--checkpoint"], ["--resume"]),
-                                 (["3 x 1 x 1 x 1", "are 3 ranks, but there are 2"], ["--grid", "data=3"]),
+                                 (["data is '3'", "from 1 to 2"], ["--grid", "data=3"]),
+                                 (["1 x 1 x 1 x 1", "are 1 ranks, but there are 2"], ["--grid", "data=1"]),
                                  (["no axis 'depth'"], ["--grid", "depth=2"])]:
             self.refuse(2, words, 2, "--data", self.data, *arguments)
 

@@ -43,6 +43,15 @@ def tree(root):
     return found
 
 
+def uses(process, folder):
+    """Whether a process has a file of the folder, or the folder itself, open or in its memory."""
+    try:
+        open_files = [os.readlink(f) for f in pathlib.Path(f"/proc/{process}/fd").iterdir()]
+        return str(folder) in pathlib.Path(f"/proc/{process}/maps").read_text() or any(f.startswith(str(folder)) for f in open_files)
+    except OSError:  # it has ended, or is another user's
+        return False
+
+
 def eventually(truth, seconds):
     end = time.monotonic() + seconds * PATIENCE
     while not truth():
@@ -66,7 +75,8 @@ class Job:
         test.addCleanup(lambda: (self.launcher.kill(), self.launcher.communicate()))
         self.ranks = dict(map(int, self.launcher.stdout.readline().split()) for _ in range(ranks))
         self.processes = tree(self.launcher.pid)
-        self.files = [*self.folder.iterdir(), *(set(SHARED.iterdir()) - before)]
+        # Other jobs may begin at the same time: what a process of this one uses is this one's.
+        self.files = [*self.folder.iterdir(), *(f for f in set(SHARED.iterdir()) - before if any(uses(p, f) for p in self.processes))]
 
     def named(self, name):
         return [p for p in self.processes if pathlib.Path(f"/proc/{p}/comm").read_text().strip() == name][0]
