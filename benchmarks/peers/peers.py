@@ -3,7 +3,7 @@
 
     tandem bench peers --quick --json peers.json --picture peers.svg
 
-The two take turns, one process at a time, so that a busy or throttling machine hits both alike. PyTorch runs in its own best
+The two take turns, one job at a time, so that a busy or throttling machine hits both alike. PyTorch runs in its own best
 environment: for each case its layouts, modes (eager, foreach, torch.compile) and memory allocators are tried first, and the
 fastest is the one that is compared. Settings of libraries that the environment holds by chance (a narrower instruction set, say)
 are removed for both.
@@ -31,14 +31,18 @@ class Case(NamedTuple):
     batch: int
     threads: int
     only_gradients: bool = False  # forward and backward, without the update
+    ranks: int = 1  # data-parallel processes that share the batch: DistributedDataParallel over gloo, and ours
 
     def name(self):
+        if self.ranks > 1:
+            return f"{self.model} batch {self.batch}, {self.ranks} ranks (DDP with gloo)"
         return f"{self.model} batch {self.batch}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
 
 CASES = [
     Case("cnn", 64, 1), Case("cnn", 64, 2), Case("cnn", 8, 1), Case("resnet", 64, 1), Case("resnet", 64, 2),
     Case("mlp784", 128, 1), Case("mlp784", 128, 2), Case("shallow", 128, 1), Case("deep100", 1, 1, only_gradients=True),
+    Case("cnn", 64, 1, ranks=2), Case("cnn", 16, 1, ranks=2), Case("mlp10m", 128, 1, ranks=2),
 ]
 PRICE = "M=8 / M=1"  # ours with 8 micro-batches against ours with 1: what the same bits on any grid cost
 PRICED = Case("cnn", 64, 1)
@@ -82,7 +86,8 @@ class Torch:
     def run(self, steps, warm_up, variant=None):
         layout, mode, _, allocator = variant or self.variant
         command = [self.python, HERE / "torch_step.py", "--model", self.case.model, "--batch", str(self.case.batch), "--threads",
-                   str(self.case.threads), "--layout", layout, "--mode", mode, "--steps", str(steps), "--warm-up", str(warm_up)]
+                   str(self.case.threads), "--ranks", str(self.case.ranks), "--layout", layout, "--mode", mode, "--steps", str(steps),
+                   "--warm-up", str(warm_up)]
         command += ["--only-gradients"] if self.case.only_gradients else []
         printed = run(command, {"OMP_NUM_THREADS": str(self.case.threads), **self.environment, **allocator})
         return json.loads(printed.splitlines()[-1])
@@ -111,9 +116,9 @@ class Tandem:
     def run(self, steps, warm_up):
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder) / "result.json"
-            command = [TANDEM, "run", "-n", "1", "--threads", str(self.case.threads), "--preset", self.preset, self.program,
+            command = [TANDEM, "run", "-n", str(self.case.ranks), "--threads", str(self.case.threads), "--preset", self.preset, self.program,
                        "--model", self.case.model, "--batch", str(self.case.batch), "--threads", str(self.case.threads), "--micro-batches",
-                       str(self.micro_batches), "--steps", str(steps), "--warm-up", str(warm_up), "--json", file]
+                       str(self.micro_batches * self.case.ranks), "--steps", str(steps), "--warm-up", str(warm_up), "--json", file]
             run(command + (["--only-gradients"] if self.case.only_gradients else []), {})
             return json.loads(file.read_text())
 
@@ -237,7 +242,7 @@ def main():
             duels[name] = Tandem(program, preset, case), Torch(python, environment, case, about["modes"])
     duels[f"{PRICED.name()}, {PRICE}"] = Tandem(program, preset, PRICED, 8), Tandem(program, preset, PRICED, 1)
     cores = len(os.sched_getaffinity(0))
-    chosen = {name: duel for name, duel in duels.items() if options.only in name and duel[0].case.threads <= cores}
+    chosen = {name: duel for name, duel in duels.items() if options.only in name and duel[0].case.threads * duel[0].case.ranks <= cores}
     if not chosen:
         arguments.error(f"no case has '{options.only}' in its name; there are: {'; '.join(duels)}")
 

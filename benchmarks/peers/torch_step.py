@@ -5,14 +5,18 @@
 
 The step is written as PyTorch's users write it for speed: gradients set to None, no copy of the batch, Nesterov SGD (in one
 pass where this version can). It runs with every PyTorch from 1.13 on. `--mode` tells how: eager, foreach (the optimiser works on lists
-of tensors) or compile (torch.compile, from version 2 on).
+of tensors) or compile (torch.compile, from version 2 on). `--ranks 2` starts two processes that share the batch and sum their gradients
+by DistributedDataParallel over gloo; a step then takes as long as the slowest.
 """
 
 import argparse
 import ctypes
 import json
 import os
+import socket
 import statistics
+import subprocess
+import sys
 import time
 
 
@@ -71,6 +75,7 @@ MODELS = {  # name: how to build it, shape of an image
     "resnet": (resnet, (3, 64, 64)),
     "mlp784": (lambda nn: mlp(nn, 512, 512), (1, 28, 28)),
     "shallow": (lambda nn: mlp(nn, 128, 127, 126, 125, 124, 123), (1, 28, 28)),
+    "mlp10m": (lambda nn: mlp(nn, 2048, 2048, 2048), (1, 28, 28)),
     "deep100": (deep100, (1,)),
 }
 
@@ -102,11 +107,64 @@ def nesterov_sgd(torch, parameters, mode):
         return torch.optim.SGD(parameters, **options)
 
 
+class Alone:
+    """One process."""
+
+    rank = 0
+
+    def wrap(self, model):
+        return model
+
+    def share(self, batch):
+        return batch
+
+    def barrier(self):
+        pass
+
+    def slowest(self, seconds):
+        return seconds
+
+
+class Together:
+    """One of several processes that train one model."""
+
+    def __init__(self, torch, ranks):
+        self.torch, self.ranks, self.rank = torch, ranks, int(os.environ["RANK"])
+        torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{os.environ['MASTER_PORT']}", rank=self.rank,
+                                             world_size=ranks)
+
+    def wrap(self, model):
+        return self.torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+    def share(self, batch):
+        return (self.rank + 1) * batch // self.ranks - self.rank * batch // self.ranks
+
+    def barrier(self):
+        self.torch.distributed.barrier()
+
+    def slowest(self, seconds):
+        largest = self.torch.tensor([seconds], dtype=self.torch.float64)
+        self.torch.distributed.all_reduce(largest, self.torch.distributed.ReduceOp.MAX)
+        return largest.item()
+
+
+def start_ranks(ranks):
+    """This program again, once a rank; rank 0 prints the result."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = [subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, "RANK": str(rank), "MASTER_PORT": str(port)})
+                 for rank in range(ranks)]
+    if any([process.wait() for process in processes]):
+        sys.exit("torch_step: a rank failed")
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--model", choices=MODELS, default="cnn")
     arguments.add_argument("--batch", type=int, default=64)
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--ranks", type=int, default=1)
     arguments.add_argument("--layout", choices=["contiguous", "channels_last"], default="contiguous")
     arguments.add_argument("--mode", choices=["eager", "foreach", "compile"], default="eager")
     arguments.add_argument("--steps", type=int, default=20)
@@ -119,7 +177,12 @@ def main():
         return
 
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # before torch starts its threads
+    if options.ranks > 1 and "RANK" not in os.environ:
+        start_ranks(options.ranks)
+        return
     import torch
+
+    together = Together(torch, options.ranks) if options.ranks > 1 else Alone()
 
     torch.manual_seed(1)
     torch.set_num_threads(options.threads)
@@ -130,11 +193,13 @@ def main():
     optimizer = nesterov_sgd(torch, parameters, options.mode)
     if options.mode == "compile":
         model = torch.compile(model)
-    x = torch.randn(options.batch, *image).contiguous(memory_format=layout if len(image) == 3 else torch.contiguous_format)
+    model = together.wrap(model)
+    batch = together.share(options.batch)
+    x = torch.randn(batch, *image).contiguous(memory_format=layout if len(image) == 3 else torch.contiguous_format)
     if options.model == "deep100":
-        criterion, target = torch.nn.MSELoss(), torch.zeros(options.batch, 1)
+        criterion, target = torch.nn.MSELoss(), torch.zeros(batch, 1)
     else:
-        criterion, target = torch.nn.CrossEntropyLoss(), torch.arange(options.batch) % 10
+        criterion, target = torch.nn.CrossEntropyLoss(), torch.arange(batch) % 10
 
     def gradients():
         for p in parameters:
@@ -151,10 +216,14 @@ def main():
     run = gradients if options.only_gradients else step
     seconds = []
     for i in range(options.warm_up + options.steps):
+        together.barrier()
         begin = time.perf_counter()
         run()
+        spent = together.slowest(time.perf_counter() - begin)
         if i >= options.warm_up:
-            seconds.append(time.perf_counter() - begin)
+            seconds.append(spent)
+    if together.rank != 0:
+        return
     middle = statistics.median(seconds)
     print(json.dumps({"milliseconds": middle * 1e3, "fastest_milliseconds": min(seconds) * 1e3,
                       "slowest_milliseconds": max(seconds) * 1e3, "images_per_second": options.batch / middle,

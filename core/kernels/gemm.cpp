@@ -14,7 +14,7 @@
 // Roofline: a block of B is used for every row of A and a number of A for every block, so a product of m rows does m/2 operations for
 // a byte of B. From some 30 rows on the multipliers are the limit (85-94 % of their peak are reached); with one or two rows reading
 // B is. A transposed B must be turned around even then, because the chain of a number may not depend on how many rows there are: a
-// library that cuts a row's sums into lanes instead is three times as fast (README.md has the figures).
+// library that cuts a row's sums into lanes instead is twice as fast (README.md has the figures).
 //
 // Same bits: the k terms are cut into equal parts of at most `depth`; a number of C is one chain of fused multiply-adds for each part,
 // chain added to chain. Tiles, threads and the number of rows do not enter.
