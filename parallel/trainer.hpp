@@ -5,7 +5,7 @@
 //   then:                               wait; update with the sum, divided once by the sum of weights and clipped on the way
 //
 // Serial training is the same code on the 1 x 1 x 1 x 1 grid: there is no second loop that could drift apart. On other grids (grid.hpp)
-// the model is this rank's part of a whole: a stage (pipeline/stage.hpp), or layers that are split (tensor/).
+// the model is this rank's part of a whole: a stage (pipeline/stage.hpp), or layers that are split (tensor/, spatial/).
 //
 // The gradient is   g = (sum over ranks and samples of grad loss_i) / (sum over ranks and samples of weight_i),
 // never a mean of means, so that uneven shards, ignored labels and class weights count right. Loss, weights and the statistics of

@@ -87,6 +87,13 @@ Plan halving_reduce_scatter(int rank, const Cuts& cuts);
 Plan doubling_allgather(int rank, const Cuts& cuts);
 int halving_owner(int chunk, int ranks);  // the bits of the chunk's number in reverse order; its own inverse
 
+Seconds ring_reduce_scatter_cost(int ranks, std::size_t bytes, Link link);     // (p-1)(a + n/p b + n/p g)
+Seconds ring_allgather_cost(int ranks, std::size_t bytes, Link link);          // (p-1)(a + n/p b)
+Seconds halving_reduce_scatter_cost(int ranks, std::size_t bytes, Link link);  // log2 p a + (p-1)/p n (b + g)
+Seconds doubling_allgather_cost(int ranks, std::size_t bytes, Link link);      // log2 p a + (p-1)/p n b
+Traffic ring_allgather_traffic(int ranks, std::size_t bytes);                  // of the reduce-scatter, too
+Traffic doubling_allgather_traffic(int ranks, std::size_t bytes);              // of the reduce-scatter, too
+
 // --- from and to one rank --------------------------------------------------------------------------------------------------------
 Plan tree_reduce(int rank, int ranks, std::size_t count, int root);
 Plan tree_broadcast(int rank, int ranks, std::size_t count, int root);
@@ -96,7 +103,9 @@ Plan flat_scatter(int rank, int ranks, std::size_t count, int root);
 void reduce(std::span<real> values, int root, const Communicator& comm);   // the sum on the root; elsewhere partial sums are left
 void gather(std::span<real> values, int root, const Communicator& comm);   // from rank r's chunk r to all chunks on the root
 void scatter(std::span<real> values, int root, const Communicator& comm);  // from all chunks on the root to chunk r on rank r
+Seconds reduce_cost(int ranks, std::size_t bytes, Link link);              // ceil(log2 p) (a + n b + n g); messages: as a broadcast's
 Seconds gather_cost(int ranks, std::size_t bytes, Link link);              // of a scatter, too
+Traffic gather_traffic(int ranks, std::size_t count, std::size_t value_bytes, int root);  // of a scatter, too
 
 // Copies the root's bytes to every rank. The template takes any range that can be a message.
 void broadcast_bytes(std::span<std::byte> bytes, int root, const Communicator& comm);

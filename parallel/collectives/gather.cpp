@@ -46,4 +46,9 @@ Seconds gather_cost(int ranks, std::size_t bytes, Link link) {
   return (p - 1) * link.alpha + (p - 1) / p * static_cast<double>(bytes) * link.beta;
 }
 
+// All but the root's own chunk
+Traffic gather_traffic(int ranks, std::size_t count, std::size_t value_bytes, int root) {
+  return {.messages = static_cast<std::size_t>(ranks - 1), .bytes = (count - chunk(count, root, ranks).size()) * value_bytes};
+}
+
 }  // namespace tandem

@@ -77,19 +77,34 @@ Plan halving_allreduce(int rank, int ranks, std::size_t count) {
   });
 }
 
-// 2 log2 p a + 2 (p-1)/p n b + (p-1)/p n g, and what folding costs; p stands for 2^k
-Seconds halving_allreduce_cost(int ranks, std::size_t bytes, Link link) {
-  const Fold fold{ranks};
-  const double p = fold.power, n = static_cast<double>(bytes);
-  return 2 * fold.levels() * link.alpha + 2 * (p - 1) / p * n * link.beta + (p - 1) / p * n * link.gamma + fold.cost(bytes, link);
+// log2 p a + (p-1)/p n b, p = 2^k
+Seconds doubling_allgather_cost(int ranks, std::size_t bytes, Link link) {
+  const double p = ranks, n = static_cast<double>(bytes);
+  return Fold{ranks}.levels() * link.alpha + (p - 1) / p * n * link.beta;
 }
 
-// Each of 2^k ranks sends (p-1)/p n bytes each way.
+// ... + (p-1)/p n g
+Seconds halving_reduce_scatter_cost(int ranks, std::size_t bytes, Link link) {
+  const double p = ranks, n = static_cast<double>(bytes);
+  return doubling_allgather_cost(ranks, bytes, link) + (p - 1) / p * n * link.gamma;
+}
+
+// Both halves of 2^k ranks, and what folding costs
+Seconds halving_allreduce_cost(int ranks, std::size_t bytes, Link link) {
+  const Fold fold{ranks};
+  return halving_reduce_scatter_cost(fold.power, bytes, link) + doubling_allgather_cost(fold.power, bytes, link) + fold.cost(bytes, link);
+}
+
+// Each of 2^k ranks sends (p-1)/p n bytes.
+Traffic doubling_allgather_traffic(int ranks, std::size_t bytes) {
+  const Fold fold{ranks};
+  return {.messages = static_cast<std::size_t>(fold.power * fold.levels()), .bytes = static_cast<std::size_t>(fold.power - 1) * bytes};
+}
+
 Traffic halving_allreduce_traffic(int ranks, std::size_t bytes) {
   const Fold fold{ranks};
-  const Traffic folding = fold.traffic(bytes);
-  return {.messages = static_cast<std::size_t>(2 * fold.power * fold.levels()) + folding.messages,
-          .bytes = 2 * static_cast<std::size_t>(fold.power - 1) * bytes + folding.bytes};
+  const Traffic half = doubling_allgather_traffic(fold.power, bytes), folding = fold.traffic(bytes);
+  return {.messages = 2 * half.messages + folding.messages, .bytes = 2 * half.bytes + folding.bytes};
 }
 
 }  // namespace tandem

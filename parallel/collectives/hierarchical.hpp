@@ -6,7 +6,8 @@
 //     2.   0 <------------ doubling ------------> 4          the first ranks add the hosts' sums
 //     3. [ 0 -> 1 2 3 ]             [ 4 -> 5 6 7 ]           and the others copy it from the shared memory
 //
-// One rank a host uses the wire, once a sum, instead of all of them: with q hosts  log2 q (a + n b + n g)  over the network.
+// One rank a host uses the wire, once a sum, instead of all of them. Cost with q hosts of s ranks, of which only the first term and its
+// q log2 q messages pass between hosts:  log2 q (a + n b + n g) + [2a' + 2 n b' + (s-1)/s n g']  + [2a' + 2 n b'], a' and b' of the memory.
 //
 // Order of addition: within a host, then over the hosts. That is the rank tree if all hosts have the same power of two of ranks that
 // follow each other, and there is a power of two of hosts.
@@ -37,5 +38,8 @@ class HierarchicalMemory final : public SummedMemory {
   SharedWindow window_;          // buckets 0 to buckets_ - 1 for sums, the next ones for step 3
   bool keeps_rank_tree_;
 };
+
+// `between`: a message between hosts; `within`: a flag and a byte of memory within one.
+Seconds hierarchical_allreduce_cost(int nodes, int ranks_of_a_node, std::size_t bytes, Link between, Link within);
 
 }  // namespace tandem

@@ -48,16 +48,31 @@ Plan ring_allreduce(int rank, int ranks, std::size_t count) {
   return plan;
 }
 
-// 2(p-1) a + 2(p-1)/p n b + (p-1)/p n g
-Seconds ring_allreduce_cost(int ranks, std::size_t bytes, Link link) {
+// (p-1) a + (p-1)/p n b
+Seconds ring_allgather_cost(int ranks, std::size_t bytes, Link link) {
   const double p = ranks, n = static_cast<double>(bytes);
-  return 2 * (p - 1) * link.alpha + 2 * (p - 1) / p * n * link.beta + (p - 1) / p * n * link.gamma;
+  return (p - 1) * link.alpha + (p - 1) / p * n * link.beta;
 }
 
-// Each chunk travels p-1 hops in each half; empty chunks (n < p) travel too, so that every rank walks the same steps.
-Traffic ring_allreduce_traffic(int ranks, std::size_t bytes) {
+// ... + (p-1)/p n g
+Seconds ring_reduce_scatter_cost(int ranks, std::size_t bytes, Link link) {
+  const double p = ranks, n = static_cast<double>(bytes);
+  return ring_allgather_cost(ranks, bytes, link) + (p - 1) / p * n * link.gamma;
+}
+
+Seconds ring_allreduce_cost(int ranks, std::size_t bytes, Link link) {
+  return ring_reduce_scatter_cost(ranks, bytes, link) + ring_allgather_cost(ranks, bytes, link);
+}
+
+// Each chunk travels p-1 hops; empty chunks (n < p) travel too, so that every rank walks the same steps.
+Traffic ring_allgather_traffic(int ranks, std::size_t bytes) {
   const auto p = static_cast<std::size_t>(ranks);
-  return {.messages = 2 * (p - 1) * p, .bytes = 2 * (p - 1) * bytes};
+  return {.messages = (p - 1) * p, .bytes = (p - 1) * bytes};
+}
+
+Traffic ring_allreduce_traffic(int ranks, std::size_t bytes) {
+  const Traffic half = ring_allgather_traffic(ranks, bytes);
+  return {.messages = 2 * half.messages, .bytes = 2 * half.bytes};
 }
 
 }  // namespace tandem

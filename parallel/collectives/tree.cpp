@@ -81,9 +81,13 @@ Seconds broadcast_cost(int ranks, std::size_t bytes, Link link) {
   return rounds(ranks) * (link.alpha + static_cast<double>(bytes) * link.beta);
 }
 
-// ceil(log2 p) (2a + 2 n b + n g)
+// ceil(log2 p) (a + n b + n g)
+Seconds reduce_cost(int ranks, std::size_t bytes, Link link) {
+  return broadcast_cost(ranks, bytes, link) + rounds(ranks) * static_cast<double>(bytes) * link.gamma;
+}
+
 Seconds tree_allreduce_cost(int ranks, std::size_t bytes, Link link) {
-  return 2 * broadcast_cost(ranks, bytes, link) + rounds(ranks) * static_cast<double>(bytes) * link.gamma;
+  return reduce_cost(ranks, bytes, link) + broadcast_cost(ranks, bytes, link);
 }
 
 Traffic broadcast_traffic(int ranks, std::size_t bytes) {

@@ -18,6 +18,8 @@
 //
 // The loss must be counted once. A loss by pixels is: each rank adds its own. Behind global_average_pool() or whole() every rank has the same
 // values; there rank 0 counts the loss and the others none of it (counted_once). They still run backward, since gradients travel.
+// Tensor parallelism keeps another book: there every rank has the same loss and the same gradient of it, so its sum over the group hands
+// gradients on as they are (tensor/group_ops.hpp), where ours must add them up again.
 #pragma once
 
 #include <span>

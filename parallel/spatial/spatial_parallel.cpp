@@ -9,9 +9,9 @@ namespace {
 
 using Flow = std::optional<ImageSplit>;  // what runs between layers: a split image, or values that every rank has whole
 
-class SplitConv2d : public Conv2d {
+class SpatialConv2d : public Conv2d {
  public:
-  SplitConv2d(const Conv2d& whole, ImageSplit split)
+  SpatialConv2d(const Conv2d& whole, ImageSplit split)
       : Conv2d(whole.in(), whole.out(), whole.options(), whole.parameters()[0].initialise), split_(std::move(split)) {}
   Variable forward(const Variable& x, const Context&) override {
     return conv2d({x, split_}, weight(), bias(), window(), options().epilogue).part;
@@ -22,9 +22,9 @@ class SplitConv2d : public Conv2d {
 };
 
 // A pool in the epilogue stays there if its windows meet no cut.
-class SplitBatchNorm : public BatchNorm {
+class SpatialBatchNorm : public BatchNorm {
  public:
-  SplitBatchNorm(const BatchNorm& whole, ImageSplit split)
+  SpatialBatchNorm(const BatchNorm& whole, ImageSplit split)
       : BatchNorm(whole.channels(), {whole.epilogue().relu, whole.epilogue().max_pool && split.cuts_are_multiples_of(2)},
                   whole.momentum(), whole.epsilon()),
         split_(std::move(split)),
@@ -114,12 +114,12 @@ class TakeOver {
       replace(std::make_shared<Function>([split, op](const Variable& x) { return op(SplitImage{x, split}); }));
     };
     if (const auto* conv = is<Conv2d>(module)) {
-      replace(std::make_shared<SplitConv2d>(*conv, split));
+      replace(std::make_shared<SpatialConv2d>(*conv, split));
       copy_values(*conv, *replacements_.back().layer);
       return after(after(split, conv->window()), conv->options().epilogue);
     }
     if (const auto* norm = is<BatchNorm>(module)) {
-      replace(std::make_shared<SplitBatchNorm>(*norm, split));
+      replace(std::make_shared<SpatialBatchNorm>(*norm, split));
       copy_values(*norm, *replacements_.back().layer);
       return after(split, norm->epilogue());
     }

@@ -15,7 +15,7 @@
 //     SplitBatchNorm    x [...,w(c)]   gamma, beta and running statistics [w(c)]                  or [...,c]
 //
 // Messages, p ranks: backward allreduce_traffic(p, bytes of x) for the first two, none if x needs no gradient; forward
-// gather_slices_traffic(p, bytes of the whole y) if the result is whole. Parameters have the names of the serial layers and are drawn
+// ring_allgather_traffic(p, bytes of the whole y) if the result is whole. Parameters have the names of the serial layers and are drawn
 // as the whole would be, so that a seed means the same weights on any number of ranks.
 //
 // Errors: fewer outputs than ranks. `group` must outlive the layer and the graphs it makes.

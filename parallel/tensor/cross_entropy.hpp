@@ -13,8 +13,8 @@
 // e^(x - top_1) are numbers on different scales.
 //
 // Gradient: dx_k = T p_k - t_k for the own classes; no message.
-// Cost, n rows of reals of b bytes: gather_slices_traffic(p, p n b) and allreduce_traffic(p, 2 n b), against
-// gather_slices_traffic(p, n k b) for gathering the logits.
+// Cost, n rows of reals of b bytes: ring_allgather_traffic(p, p n b) and allreduce_traffic(p, 2 n b), against
+// ring_allgather_traffic(p, n k b) for gathering the logits.
 //
 // Source: Shoeybi et al., "Megatron-LM", 2019, section 3 (there three reductions; here the last two travel together).
 #pragma once

@@ -29,23 +29,25 @@ Tensor gather_slices(const Tensor& mine, int axis, Index whole, const Communicat
           mine.shape(), axis, own_extent(whole, group), whole);
   if (p == 1) return mine;
 
-  std::vector<Tensor> parts;
+  // One part after the other.
+  std::vector<Shape> shapes(static_cast<std::size_t>(p), mine.shape());
+  Cuts cuts{0};
   for (int rank = 0; rank < p; ++rank) {
-    Shape shape = mine.shape();
+    Shape& shape = shapes[static_cast<std::size_t>(rank)];
     shape[axis] = part(whole, rank, p).size();
-    parts.push_back(rank == r ? mine : Tensor(shape));
+    cuts.push_back(cuts.back() + static_cast<std::size_t>(shape.size()));
   }
-  const auto at = [&](int k) { return parts[static_cast<std::size_t>((k + p) % p)].values(); };
-  for (int step = 0; step < p - 1; ++step) group.exchange(at(r - step), (r + 1) % p, at(r - step - 1), (r + p - 1) % p);
+  Tensor all({static_cast<Index>(cuts.back())});
+  std::ranges::copy(mine.values(), all.values().begin() + static_cast<std::ptrdiff_t>(chunk(cuts, r).begin));
+  run(ring_allgather(r, cuts), all.values(), group);
 
   const NoGradient no_gradient;
-  return concat({parts.begin(), parts.end()}, axis).value();
-}
-
-// Each part makes p-1 hops.
-Traffic gather_slices_traffic(int ranks, std::size_t bytes) {
-  const auto p = static_cast<std::size_t>(ranks);
-  return {.messages = p * (p - 1), .bytes = (p - 1) * bytes};
+  std::vector<Variable> parts;
+  for (int rank = 0; rank < p; ++rank) {
+    const Piece piece = chunk(cuts, rank);
+    parts.emplace_back(all.rows(static_cast<Index>(piece.begin), static_cast<Index>(piece.end)).reshape(shapes[static_cast<std::size_t>(rank)]));
+  }
+  return concat(parts, axis).value();
 }
 
 Tensor gather_whole(const Tensor& mine, const std::optional<Slice>& slice, const Communicator& group) {
@@ -56,16 +58,12 @@ Tensor gather_whole(const Parameter& parameter, const Communicator& group) {
 }
 Tensor gather_whole(const Buffer& buffer, const Communicator& group) { return gather_whole(buffer.values, buffer.slice, group); }
 
-void assign_part(Tensor& mine, const std::optional<Slice>& slice, const Tensor& whole) {
-  mine.copy_from(slice ? take(whole, *slice, mine.dim(slice->axis)) : whole);
-}
-
 void assign_parts(Module& split, const Module& whole) {
   const std::vector<Buffer> wholes = values_of(whole);
   for (Buffer& b : values_of(split)) {
     const auto found = std::ranges::find(wholes, b.name, &Buffer::name);
     require(found != wholes.end(), "tensor parallel: the whole model has no '{}'", b.name);
-    assign_part(b.values, b.slice, found->values);
+    take(b, found->values);
   }
 }
 

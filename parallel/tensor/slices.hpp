@@ -24,17 +24,10 @@ enum class Layout { whole, split };
 Slice own_slice(std::string_view what, int axis, Index whole, const Communicator& group);
 Index own_extent(Index whole, const Communicator& group);
 
-// From everyone's part to the whole, on every rank. Parts travel round a ring, each as one message:
-//
-//   p = 3           step 0: send mine        step 1: send what came
-//     rank 0   a      a ->      a   c          c ->      a b c
-//     rank 1   b      b ->      a b            a ->      a b c
-//     rank 2   c      c ->        b c          b ->      a b c
-//
-// Cost (p-1)a + (p-1)/p n b for a whole of n bytes: p(p-1) messages and (p-1) n bytes over all ranks, also with uneven parts.
+// From everyone's part to the whole, on every rank: the parts travel by ring_allgather, each as one chunk, then they are put together
+// along the axis. Cost and traffic for a whole of n bytes: ring_allgather_cost(p, n), ring_allgather_traffic(p, n), also with uneven parts.
 // Only copies move, so all ranks get the same bits. Errors: a part of another size than part(whole, rank, p).
 Tensor gather_slices(const Tensor& mine, int axis, Index whole, const Communicator& group);
-Traffic gather_slices_traffic(int ranks, std::size_t bytes);
 
 // The whole of a parameter, a buffer, or an optimiser's moment that lies like its parameter; what has no slice is whole already.
 // On every rank, for a look at a split model; parallel/state.hpp brings a checkpoint together on one. Collective.
@@ -42,10 +35,8 @@ Tensor gather_whole(const Tensor& mine, const std::optional<Slice>& slice, const
 Tensor gather_whole(const Parameter& parameter, const Communicator& group);
 Tensor gather_whole(const Buffer& buffer, const Communicator& group);
 
-// The way back, without a message: overwrites `mine` with its part of the whole.
-void assign_part(Tensor& mine, const std::optional<Slice>& slice, const Tensor& whole);
-
-// The same for all parameters and buffers of a split model, from a whole one with the same names. Error if a name is missing.
+// The way back, without a message: all parameters and buffers of a split model from a whole one with the same names. Error if a name is
+// missing.
 void assign_parts(Module& split, const Module& whole);
 
 }  // namespace tandem

@@ -204,6 +204,31 @@ TEST_CASE("data parallel: the gradient's norm is that of the whole gradient, on 
   const Communicator alone = world.split(world.rank(), 0);
   const double together = norm(world);
   CHECK(together == norm(alone));
+
+  // And that of the definition: gradients of the eight micro-batches added in their tree, in name order (nn/optimizer.hpp).
+  Net net;
+  initialise(net, 1);
+  Tensor x({8, side, side, channels});
+  std::vector<std::int32_t> labels(8);
+  const std::vector<std::int64_t> order = Sampler(8, 8, 1).batch(0);
+  data.load(order, 0, x, labels);
+  std::vector<PairwiseSum> sums(net.parameters().size(), PairwiseSum(8));
+  for (Index i = 0; i < 8; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const Variable logits = net.forward(x.rows(i, i + 1), {.training = true, .seed = 1, .samples = std::span(order).subspan(at, 1)});
+    backward(cross_entropy_sum(logits, std::span(labels).subspan(at, 1)));
+    for (std::size_t p = 0; p < sums.size(); ++p) {
+      Variable w = net.parameters()[p].variable;
+      sums[p].add(w.gradient());
+      w.set_gradient({});
+    }
+  }
+  std::vector<Parameter> parameters = net.parameters();
+  for (std::size_t p = 0; p < sums.size(); ++p) {
+    const Tensor total = sums[p].take_total();
+    parameters[p].variable.set_gradient(total.defined() ? total : Tensor::zeros(parameters[p].variable.shape()));  // one is unused
+  }
+  CHECK(together == gradient_norm(parameters) * (1.0 / 8));
   CHECK(together > 1e-3);  // so clipping had something to do
 }
 

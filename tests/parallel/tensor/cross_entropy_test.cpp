@@ -90,7 +90,7 @@ TEST_CASE("tensor: cross-entropy sends three numbers a row, however many classes
     const Variable x(random_tensor({n, own_extent(1000, world)}), true);
     Variable loss;
     CHECK(traffic_of(world, [&] { loss = class_parallel_cross_entropy_sum(x, 1000, labels, {}, world); }) ==
-          gather_slices_traffic(p, bytes(p * n)) + allreduce_traffic(p, bytes(2 * n)));
+          ring_allgather_traffic(p, bytes(p * n)) + allreduce_traffic(p, bytes(2 * n)));
     CHECK(traffic_of(world, [&] { backward(loss); }) == nothing);
   }
 }

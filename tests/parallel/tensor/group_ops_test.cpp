@@ -68,9 +68,9 @@ TEST_CASE("tensor: slices of any axis come together again") {
   CHECK(same_bits(gather_whole(whole, std::nullopt, world), whole));
 
   const Slice slice = own_slice("test", 1, 9, world);
-  Tensor mine = Tensor::zeros({11, own_extent(9, world), 10, 8});
-  assign_part(mine, slice, whole);
-  CHECK(same_bits(gather_whole(mine, slice, world), whole));
+  Buffer mine{.name = "test", .values = Tensor::zeros({11, own_extent(9, world), 10, 8}), .slice = slice};
+  take(mine, whole);
+  CHECK(same_bits(gather_whole(mine, world), whole));
 }
 
 TEST_CASE("tensor: the operators' gradients agree with difference quotients; without the allreduce they do not") {
@@ -116,7 +116,7 @@ TEST_CASE("tensor: the operators send what their formulas say") {
     CHECK(traffic_of(world, [&] { backward(copy, whole); }) == allreduce_traffic(p, n));
     CHECK(traffic_of(world, [&] { sum = sum_over_group(x, world); }) == allreduce_traffic(p, n));
     CHECK(traffic_of(world, [&] { backward(sum, whole); }) == nothing);
-    CHECK(traffic_of(world, [&] { gathered = gather_channels(mine, channels, world); }) == gather_slices_traffic(p, n));
+    CHECK(traffic_of(world, [&] { gathered = gather_channels(mine, channels, world); }) == ring_allgather_traffic(p, n));
     CHECK(traffic_of(world, [&] { backward(gathered, whole); }) == nothing);
     CHECK_FALSE(copy_to_group(data, world).needs_gradient());
   }

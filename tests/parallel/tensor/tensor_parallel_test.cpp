@@ -149,7 +149,7 @@ TEST_CASE("tensor parallel: a step sends what the plan says, forward and backwar
     tensor_parallel(*model, world);
     Traffic forward = nothing, back = nothing;
     for (const Index n : expected[i].sums) forward = forward + allreduce_traffic(p, bytes(batch * n));
-    for (const Index n : expected[i].gathers) forward = forward + gather_slices_traffic(p, bytes(batch * n));
+    for (const Index n : expected[i].gathers) forward = forward + ring_allgather_traffic(p, bytes(batch * n));
     for (const Index n : expected[i].backward_sums) back = back + allreduce_traffic(p, bytes(batch * n));
     Variable loss;
     CHECK(traffic_of(world, [&] { loss = loss_of(*model, images(models[i], 0)); }) == forward);
