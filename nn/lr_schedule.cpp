@@ -31,12 +31,12 @@ double half_wave(double from, double to, double t) { return line(from, to, (1 - 
 
 }  // namespace
 
-Schedule constant(double rate) {
+RateSchedule constant(double rate) {
   require_rate("constant", rate);
   return [rate](std::int64_t) { return rate; };
 }
 
-Schedule step_decay(const StepDecay& decay) {
+RateSchedule step_decay(const StepDecay& decay) {
   require_rate("step decay", decay.rate);
   require(decay.every >= 1, "step decay: every {} steps; at least one is needed", decay.every);
   require(decay.factor > 0 && decay.factor <= 1, "step decay: a factor of {}; it must be in (0, 1]", decay.factor);
@@ -45,14 +45,14 @@ Schedule step_decay(const StepDecay& decay) {
   };
 }
 
-Schedule cosine(const Cosine& wave) {
+RateSchedule cosine(const Cosine& wave) {
   require_rate("cosine", wave.from);
   require(wave.to >= 0 && wave.to <= wave.from, "cosine: down from {} to {}", wave.from, wave.to);
   require_steps("cosine", wave.steps);
   return [wave](std::int64_t step) { return half_wave(wave.from, wave.to, way(step, 0, wave.steps - 1)); };
 }
 
-Schedule one_cycle(const OneCycle& cycle) {
+RateSchedule one_cycle(const OneCycle& cycle) {
   require_rate("one-cycle", cycle.peak);
   require_steps("one-cycle", cycle.steps);
   require(cycle.warm_up >= 0 && cycle.warm_up < 1, "one-cycle: warm-up over {} of the steps; the share must be in [0, 1)",
@@ -67,7 +67,7 @@ Schedule one_cycle(const OneCycle& cycle) {
   };
 }
 
-Schedule warm_up(std::int64_t steps, Schedule then) {
+RateSchedule warm_up(std::int64_t steps, RateSchedule then) {
   require_steps("warm-up", steps);
   require(then != nullptr, "warm-up: of no schedule");
   return [steps, then = std::move(then)](std::int64_t step) { return then(step) * way(step + 1, 0, steps); };

@@ -8,7 +8,7 @@
 //        +-------------------------- step
 //         0                   steps-1
 //
-// A Schedule is a pure function, so a resumed run needs only its step, and every rank finds the same rate by itself. Steps
+// A RateSchedule is a pure function, so a resumed run needs only its step, and every rank finds the same rate by itself. Steps
 // are global optimiser steps, counted from 0; past the last one the rate stays where it ended.
 #pragma once
 
@@ -17,10 +17,10 @@
 
 namespace tandem {
 
-using Schedule = std::function<double(std::int64_t step)>;
+using RateSchedule = std::function<double(std::int64_t step)>;
 
 // The same rate for ever. Error unless the rate is positive and finite; so for every rate below.
-Schedule constant(double rate);
+RateSchedule constant(double rate);
 
 // rate factor^floor(step / every): falls by `factor` each `every` steps. Errors: every < 1, factor outside (0, 1].
 struct StepDecay {
@@ -28,7 +28,7 @@ struct StepDecay {
   std::int64_t every;
   double factor = 0.1;
 };
-Schedule step_decay(const StepDecay& decay);
+RateSchedule step_decay(const StepDecay& decay);
 
 // to + (from - to) (1 + cos(pi step/(steps-1))) / 2: half a cosine wave, flat at both ends. `to` may be 0.
 // Errors: to > from, steps < 1. Source: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, without restarts.
@@ -37,7 +37,7 @@ struct Cosine {
   double to = 0;
   std::int64_t steps;
 };
-Schedule cosine(const Cosine& wave);
+RateSchedule cosine(const Cosine& wave);
 
 // One long hump: a straight line from peak/div (step 0) up to the peak (step floor(warm_up (steps-1))), then half a cosine
 // down to peak/final_div (step steps-1). High rates in the middle work as regularisation; the long tail settles.
@@ -50,10 +50,10 @@ struct OneCycle {
   double div = 25;
   double final_div = 1e4;
 };
-Schedule one_cycle(const OneCycle& cycle);
+RateSchedule one_cycle(const OneCycle& cycle);
 
 // then(step) min(1, (step+1)/steps): starts any schedule gently; that keeps its own clock and so its end. Error: steps < 1.
 // Source: Goyal et al., "Accurate, Large Minibatch SGD", arXiv:1706.02677, section 2.2.
-Schedule warm_up(std::int64_t steps, Schedule then);
+RateSchedule warm_up(std::int64_t steps, RateSchedule then);
 
 }  // namespace tandem

@@ -39,6 +39,13 @@ class PairwiseSum {
   Index arrived() const { return next_; }
   bool complete() const { return next_ == leaves_; }
 
+  // Adds something to the finished sum that is no leaf of this tree.
+  void add_to_total(Tensor part) {
+    require(complete(), "pairwise sum: {} of {} leaves have arrived", next_, leaves_);
+    if (pending_.empty()) pending_.emplace_back();
+    pending_.front() = sum(std::move(pending_.front()), std::move(part));
+  }
+
   // The sum of all leaves, once they have all arrived; not defined() if all were skipped. It is given away: no memory stays here.
   Tensor take_total() {
     require(complete(), "pairwise sum: {} of {} leaves have arrived", next_, leaves_);

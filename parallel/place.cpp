@@ -24,12 +24,14 @@ void split_images(Sequential& model, const Shape& sample, const Communicator& ra
 
 }  // namespace
 
-std::shared_ptr<Module> place_on_grid(std::shared_ptr<Sequential> serial, const Shape& sample, Index rows, const ProcessGrid& grid) {
+std::shared_ptr<Module> place_on_grid(std::shared_ptr<Sequential> serial, const Shape& sample, Index rows, const ProcessGrid& grid,
+                                      const ScheduleChoice& schedule) {
   std::shared_ptr<Module> part = serial;
   if (grid.spatial().size() > 1) split_images(*serial, sample, grid.spatial());
   if (grid.pipeline().size() > 1) {
-    const std::vector<double> seconds = layer_seconds(*serial, batch_shape(rows, sample), grid.world());
-    part = std::make_shared<PipelineStage>(*serial, sample, balanced_partition(seconds, grid.pipeline().size()), grid.pipeline());
+    const std::vector<double> seconds = step_seconds(*serial, batch_shape(rows, sample), grid.world());
+    const auto stages = static_cast<int>(schedule.ranks_of_stages(grid.pipeline().size()).size());
+    part = std::make_shared<PipelineStages>(*serial, sample, balanced_partition(seconds, stages), grid.pipeline(), schedule);
   }
   tensor_parallel(*part, grid.tensor());
   return part;

@@ -12,12 +12,15 @@
 
 #include "nn/layers.hpp"
 #include "parallel/grid.hpp"
+#include "parallel/pipeline/schedule.hpp"
 
 namespace tandem {
 
-// `sample`: the shape of one input without the batch axis; `rows`: of a typical micro-batch, for measuring the layers. Takes `serial`
+// `sample`: the shape of one input without the batch axis; `rows`: of a typical micro-batch, for measuring the layers; `schedule`: of the
+// pipeline axis, which says how many stages there are and where. Takes `serial`
 // apart unless the grid is data-parallel only; then the result is `serial` itself. `grid` must outlive the part. Collective.
 // UsageError if the model has fewer layers than the pipeline has stages. Error if a layer cannot be split so.
-std::shared_ptr<Module> place_on_grid(std::shared_ptr<Sequential> serial, const Shape& sample, Index rows, const ProcessGrid& grid);
+std::shared_ptr<Module> place_on_grid(std::shared_ptr<Sequential> serial, const Shape& sample, Index rows, const ProcessGrid& grid,
+                                      const ScheduleChoice& schedule = {});
 
 }  // namespace tandem

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "core/kernels/elementwise.hpp"
 #include "core/ops.hpp"
@@ -10,6 +11,8 @@
 #include "nn/metrics.hpp"
 #include "parallel/data/replicas.hpp"
 #include "parallel/data/sharded.hpp"
+#include "parallel/pipeline/simulate.hpp"
+#include "parallel/pipeline/transfers.hpp"
 #include "parallel/spatial/ops.hpp"
 
 namespace tandem {
@@ -61,7 +64,8 @@ Trainer::Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGr
       mine_(part(options.micro_batches, grid.data().rank(), grid.data().size())),
       parameters_(model.parameters()),
       with_statistics_(modules_with_statistics(model)),
-      exchange_(std::move(exchange)) {
+      exchange_(std::move(exchange)),
+      pipeline_{.stages = {}, .ranks_of_stages = {}, .comm = grid.pipeline(), .recompute = options.recompute} {
   if (const int ranks = grid.data().size(); ranks > options.micro_batches)
     throw UsageError(fmt::format("{} ranks for {} micro-batches: each rank needs at least one; use --micro-batches {} or fewer ranks",
                                  ranks, options.micro_batches, std::bit_ceil(static_cast<unsigned>(ranks))));
@@ -75,6 +79,8 @@ Trainer::Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGr
   };
   for (Parameter& p : parameters_) share(p.variable.value(), p.slice.has_value());
   for (Buffer& b : model.buffers()) share(b.values, b.slice.has_value());
+  make_pipeline();
+  share_tied_values();
 
   std::vector<std::string> mine;
   for (const Parameter& p : parameters_) mine.push_back(p.name);
@@ -98,19 +104,208 @@ bool Trainer::same_bits_as_serial() const {
   return whole_sums && (ranks == 1 || (std::has_single_bit(ranks) && options_.micro_batches % ranks == 0 && exchange_->keeps_rank_tree()));
 }
 
+// What this rank runs in a step: its stages, and their schedule. A model that is no pipeline is one stage, on each rank of its own.
+void Trainer::make_pipeline() {
+  const auto* stages = dynamic_cast<const PipelineStages*>(&model_);
+  ScheduleChoice choice;
+  if (stages) {
+    choice = stages->schedule();
+    pipeline_.ranks_of_stages = stages->ranks_of_stages();
+    ties_ = stages->ties();
+    for (const PipelineStages::Chunk& chunk : stages->chunks()) {
+      Stage& stage = pipeline_.stages.emplace_back(Stage{.index = chunk.stage, .run = {}, .input = {}});
+      stage.run = [stages, &chunk](const Variable& x, const Context& context) { return stages->run(chunk, x, context); };
+      stage.input = [&chunk](Index rows) { return message_shape(rows, chunk.input); };
+      for (const Step& step : chunk.steps)
+        if (step.kind == Step::Kind::layer) std::ranges::copy(step.layer().modules(), std::back_inserter(stage.modules));
+    }
+  } else {
+    pipeline_.ranks_of_stages = {grid_.pipeline().rank()};
+    pipeline_.stages = {{.index = 0, .run = [this](const Variable& x, const Context& context) { return model_.forward(x, context); },
+                         .input = {}, .modules = model_.modules()}};
+  }
+  const int ranks = stages ? grid_.pipeline().size() : 1, rank = stages ? grid_.pipeline().rank() : 0;
+  const Schedule schedule = choice.of(ranks, static_cast<int>(mine_.size()));
+  if (choice.given) simulate(schedule, {});  // a deadlock is told now, not waited for
+  program_ = with_transfers(schedule).programs[static_cast<std::size_t>(rank)];
+  if (exchange_->one_pass_at_a_time()) {
+    if (std::ranges::max(live_micro_batches(schedule)) > 1)
+      throw UsageError("sharding of stage 3 brings layers together pass by pass, and this schedule has several micro-batches under way; "
+                       "use the naive schedule, or sharding of stage 2");
+    if (options_.recompute) throw UsageError("sharding of stage 3 counts the passes of each layer, and recomputation has one more; use stage 2");
+  }
+
+  for (const Stage& stage : pipeline_.stages) {
+    std::set<std::size_t> slots;
+    for (const Module* module : stage.modules)
+      for (const Parameter& p : module->parameters()) slots.insert(slot_of_.at(p.variable));
+    slots_of_.emplace_back(slots.begin(), slots.end());
+  }
+}
+
+std::size_t Trainer::stage_of(int index) const {
+  return static_cast<std::size_t>(std::ranges::find(pipeline_.stages, index, &Stage::index) - pipeline_.stages.begin());
+}
+
+// Copies of a tied parameter follow their owner.
+void Trainer::share_tied_values() {
+  for (PipelineStages::Tie& tie : ties_)
+    for (const int user : tie.users)
+      if (const int from = pipeline_.rank_of(tie.owner), to = pipeline_.rank_of(user); from != to) {
+        if (grid_.pipeline().rank() == from) grid_.pipeline().send(tie.variable.value().values(), to);
+        if (grid_.pipeline().rank() == to) grid_.pipeline().receive(tie.variable.value().values(), from);
+      }
+}
+
+// One step's pass over this rank's micro-batches, as the executor asks for it.
+class Trainer::StepPass final : public Pass {
+ public:
+  StepPass(Trainer& trainer, const Batch& batch)
+      : t_(trainer), batch_(batch), micros_(batch.micro_batches.size()), done_(t_.pipeline_.stages.size(), 0), totals_(micros_),
+        forward_left_(micros_, t_.pipeline_.stages.size()), backward_left_(micros_, t_.pipeline_.stages.size()) {
+    sums_.assign(t_.parameters_.size() + 1, PairwiseSum(t_.mine_.size()));
+    for (std::size_t i = 0; i < t_.ties_.size(); ++i)
+      for (const int user : t_.ties_[i].users) tied_sums_.emplace(std::pair(user, i), PairwiseSum(t_.mine_.size()));
+  }
+
+  Index rows(int micro) const override { return range(micro).size(); }
+  Tensor input(int micro) override { return batch_.x.rows(range(micro).begin, range(micro).end); }
+  Context context(int micro) const override {
+    return {.training = true, .seed = t_.options_.seed, .step = batch_.step, .samples = of(batch_.samples, micro)};
+  }
+
+  Variable loss(int micro, const Variable& output, bool again) override {
+    const ProfileScope scope("loss");
+    const LossPart part = t_.loss_(output, of(batch_.labels, micro));
+    const Variable sum = counted_once(part.sum, t_.grid_.spatial());
+    if (!again) {
+      Tensor& totals = totals_of(micro);
+      totals[loss_total] = sum.value().item();
+      totals[weight_total] = part.weight;
+      totals[correct_total] = part.correct;
+    }
+    return sum;
+  }
+
+  void forward_done(const Stage& stage, int micro) override {
+    Index begin = statistics_begin;
+    for (Module* module : t_.with_statistics_) {
+      const Index count = module->statistics_size();
+      if (std::ranges::count(stage.modules, module))
+        module->take_statistics(totals_of(micro).values().subspan(count_of(begin), count_of(count)));
+      begin += count;
+    }
+    forward_passed(micro);
+  }
+
+  void leaf_ready(const Stage& stage, const Variable& leaf) override {
+    const auto slot = t_.slot_of_.find(leaf);
+    const auto tie = std::ranges::find(t_.ties_, leaf, &PipelineStages::Tie::variable);
+    const bool copy = tie != t_.ties_.end() && tie->owner != stage.index;
+    if (slot == t_.slot_of_.end() && !copy) return;
+    const ProfileScope scope("sum of gradients");
+    Tensor gradient = leaf.gradient();
+    Variable(leaf).set_gradient({});
+    if (copy)
+      tied_sums_.at({stage.index, static_cast<std::size_t>(tie - t_.ties_.begin())}).add(std::move(gradient));
+    else
+      add(slot->second, std::move(gradient));
+    progress();
+  }
+
+  // What got nothing (an empty micro-batch, an unused parameter) skips this leaf of its tree, but still joins the reduction.
+  void gradients_done(const Stage& stage, int micro) override {
+    const std::size_t place = t_.stage_of(stage.index);
+    const Index done = done_[place]++;
+    for (const std::size_t slot : t_.slots_of_[place])
+      if (sums_[slot].arrived() == done) add(slot, {});
+    for (auto& [key, sum] : tied_sums_)
+      if (key.first == stage.index && sum.arrived() == done) sum.add({});
+    const bool empty = rows(micro) == 0;
+    if (empty) forward_passed(micro);
+    if (--backward_left_[static_cast<std::size_t>(micro)] > 0) return;
+    if (empty)
+      t_.exchange_->idle_pass();
+    else
+      t_.exchange_->end_pass();
+  }
+
+  void progress() override { t_.exchange_->progress(); }
+
+  // The gradients of copies go to the owner of each tied parameter, which waits for them.
+  void finish_ties() {
+    const Communicator& comm = t_.grid_.pipeline();
+    for (std::size_t i = 0; i < t_.ties_.size(); ++i) {
+      const PipelineStages::Tie& tie = t_.ties_[i];
+      const int owner = t_.pipeline_.rank_of(tie.owner);
+      for (const int user : tie.users) {
+        const int from = t_.pipeline_.rank_of(user);
+        if (comm.rank() != from && comm.rank() != owner) continue;
+        Tensor part = comm.rank() == from ? tied_sums_.at({user, i}).take_total() : Tensor(tie.variable.shape());
+        if (!part.defined()) part = Tensor::zeros(tie.variable.shape());
+        if (from != owner && comm.rank() == from) comm.send(part.values(), owner);
+        if (from != owner && comm.rank() == owner) comm.receive(part.values(), from);
+        if (comm.rank() == owner) sums_[t_.slot_of_.at(tie.variable)].add_to_total(std::move(part));
+      }
+      if (comm.rank() == owner) give(t_.slot_of_.at(tie.variable));
+    }
+  }
+
+ private:
+  Range range(int micro) const { return batch_.micro_batches[static_cast<std::size_t>(micro)]; }
+  template <class T>
+  std::span<const T> of(const std::vector<T>& values, int micro) const {
+    return std::span(values).subspan(static_cast<std::size_t>(range(micro).begin), static_cast<std::size_t>(range(micro).size()));
+  }
+
+  Tensor& totals_of(int micro) {
+    Tensor& totals = totals_[static_cast<std::size_t>(micro)];
+    if (!totals.defined()) totals = Tensor::zeros(t_.exchange_->slot(t_.exchange_->totals_slot()).shape());
+    return totals;
+  }
+
+  // Totals join their tree in the order of micro-batches, each when this rank's last stage has seen it.
+  void forward_passed(int micro) {
+    --forward_left_[static_cast<std::size_t>(micro)];
+    for (; next_totals_ < micros_ && forward_left_[next_totals_] == 0; ++next_totals_) {
+      Tensor totals = std::exchange(totals_[next_totals_], {});
+      if (!totals.defined() && range(static_cast<int>(next_totals_)).size() > 0) totals = Tensor::zeros(t_.exchange_->slot(t_.exchange_->totals_slot()).shape());
+      // Ranks that have parts of one image have all seen the whole batch's labels and statistics: the first of them tells.
+      if (totals.defined() && t_.grid_.spatial().rank() != 0) totals.fill(0);
+      add(t_.exchange_->totals_slot(), std::move(totals));
+    }
+  }
+
+  bool tied(std::size_t slot) const {
+    return slot < t_.parameters_.size() &&
+           std::ranges::find(t_.ties_, t_.parameters_[slot].variable, &PipelineStages::Tie::variable) != t_.ties_.end();
+  }
+
+  // Adds one leaf to a slot's tree; hands the sum over when it was the last.
+  void add(std::size_t slot, Tensor part) {
+    sums_[slot].add(std::move(part));
+    if (sums_[slot].complete() && !tied(slot)) give(slot);
+  }
+  void give(std::size_t slot) { t_.exchange_->give(slot, sums_[slot].take_total()); }
+
+  Trainer& t_;
+  const Batch& batch_;
+  std::size_t micros_, next_totals_ = 0;
+  std::vector<PairwiseSum> sums_;                                     // by slot
+  std::map<std::pair<int, std::size_t>, PairwiseSum> tied_sums_;      // of copies: by stage and tie
+  std::vector<Index> done_;                                           // by stage: micro-batches
+  std::vector<Tensor> totals_;                                        // by micro-batch, until they have joined the tree
+  std::vector<std::size_t> forward_left_, backward_left_;             // by micro-batch: stages of this rank
+};
+
 StepResult Trainer::step(const Batch& batch, double learning_rate) {
   require(static_cast<std::int64_t>(batch.micro_batches.size()) == mine_.size(), "trainer: the batch has {} micro-batches, this rank runs {}",
           batch.micro_batches.size(), mine_.size());
-  sums_.assign(parameters_.size() + 1, PairwiseSum(mine_.size()));
   exchange_->begin_step();
-  for (std::size_t i = 0; i < batch.micro_batches.size(); ++i) {
-    if (batch.micro_batches[i].size() > 0)
-      run_micro_batch(batch, batch.micro_batches[i]);
-    else
-      exchange_->idle_pass();
-    // What got nothing (an empty micro-batch, an unused parameter) skips this leaf of its tree, but still joins the reduction.
-    for (std::size_t slot = 0; slot < sums_.size(); ++slot)
-      if (sums_[slot].arrived() == static_cast<Index>(i)) add(slot, {});
+  {
+    StepPass pass(*this, batch);
+    execute(program_, static_cast<int>(mine_.size()), pipeline_, pass);
+    pass.finish_ties();
   }
   if (mine_.size() < divide_up(options_.micro_batches, grid_.data().size())) exchange_->idle_pass();  // others have one micro-batch more
 
@@ -119,7 +314,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
     exchange_->finish();
   }
   Tensor totals = exchange_->slot(exchange_->totals_slot());
-  broadcast(totals.values().first(statistics_begin), grid_.pipeline().size() - 1, grid_.pipeline());  // only the last stage sees labels
+  broadcast(totals.values().first(statistics_begin), pipeline_.ranks_of_stages.back(), grid_.pipeline());  // only the last stage sees labels
   const real weight = totals[weight_total];
   StepResult result{.loss = totals[loss_total], .weight = weight, .correct = totals[correct_total]};
   require(weight > 0, "training: no sample of step {} counts (all labels are ignored or of weight 0)", batch.step);
@@ -144,6 +339,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   {
     const ProfileScope scope("new parameters to all");
     exchange_->publish();
+    share_tied_values();
   }
   if (options_.check_replicas > 0 && (batch.step + 1) % options_.check_replicas == 0)
     require_equal_replicas(model_, grid_, fmt::format("after step {}", batch.step));
@@ -168,53 +364,6 @@ double Trainer::global_gradient_norm(double scale) const {
     total += std::accumulate(mine.begin(), mine.end(), 0.0);
   }
   return scale * std::sqrt(total);
-}
-
-void Trainer::run_micro_batch(const Batch& batch, Range rows) {
-  const auto begin = static_cast<std::size_t>(rows.begin), size = static_cast<std::size_t>(rows.size());
-  const Context context{.training = true, .seed = options_.seed, .step = batch.step,
-                        .samples = std::span(batch.samples).subspan(begin, size)};
-  const Variable output = model_.forward(batch.x.rows(rows.begin, rows.end), context);
-  const LossPart loss = [&] {
-    if (!grid_.last_stage()) return LossPart{.sum = output};  // the 0 that send() gave
-    const ProfileScope scope("loss");
-    LossPart part = loss_(output, std::span(batch.labels).subspan(begin, size));
-    part.sum = counted_once(part.sum, grid_.spatial());
-    return part;
-  }();
-
-  // Ranks that have parts of one image have all seen the whole batch's labels and statistics: the first of them tells.
-  Tensor totals(exchange_->slot(exchange_->totals_slot()).shape());
-  totals[loss_total] = loss.sum.value().item();
-  totals[weight_total] = loss.weight;
-  totals[correct_total] = loss.correct;
-  std::size_t statistics = statistics_begin;
-  for (Module* module : with_statistics_) {
-    const auto count = static_cast<std::size_t>(module->statistics_size());
-    module->take_statistics(totals.values().subspan(statistics, count));
-    statistics += count;
-  }
-  if (grid_.spatial().rank() != 0) totals.fill(0);
-  add(exchange_->totals_slot(), totals);
-
-  backward(loss.sum, {.leaf_ready = [this](Variable leaf) {
-    const auto found = slot_of_.find(leaf);
-    if (found == slot_of_.end()) return;
-    const ProfileScope scope("sum of gradients");
-    Tensor gradient = leaf.gradient();
-    leaf.set_gradient({});
-    add(found->second, std::move(gradient));
-    exchange_->progress();
-  }});
-  exchange_->end_pass();
-}
-
-// Adds one leaf to a slot's tree; hands the sum over when it was the last.
-void Trainer::add(std::size_t slot, Tensor part) {
-  PairwiseSum& sum = sums_[slot];
-  sum.add(std::move(part));
-  if (!sum.complete()) return;
-  exchange_->give(slot, sum.take_total());
 }
 
 }  // namespace tandem

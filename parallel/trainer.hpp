@@ -1,11 +1,12 @@
 // The training loop's body: one optimiser step over one global batch, on any number of ranks.
 //
-//   for each of my micro-batches:       forward, backward; each gradient joins its parameter's fixed tree (pairwise_sum.hpp)
+//   my micro-batches, in the order      forward, backward; each gradient joins its parameter's fixed tree (pairwise_sum.hpp)
+//   of a schedule (pipeline/):
 //   during the last one's backward:     a parameter's sum is complete, its bucket's sum over ranks starts (data/exchange.hpp)
 //   then:                               wait; update with the sum, divided once by the sum of weights and clipped on the way
 //
-// Serial training is the same code on the 1 x 1 x 1 x 1 grid: there is no second loop that could drift apart. On other grids (grid.hpp)
-// the model is this rank's part of a whole: a stage (pipeline/stage.hpp), or layers that are split (tensor/, spatial/).
+// Serial training is the same code on the 1 x 1 x 1 x 1 grid, with the schedule of one stage: there is no second loop that could drift apart.
+// On other grids (grid.hpp) the model is this rank's part of a whole: stages (pipeline/stage.hpp), or layers that are split (tensor/, spatial/).
 //
 // The gradient is   g = (sum over ranks and samples of grad loss_i) / (sum over ranks and samples of weight_i),
 // never a mean of means, so that uneven shards, ignored labels and class weights count right. Loss, weights and the statistics of
@@ -25,6 +26,8 @@
 #include "parallel/data/gradient_buckets.hpp"
 #include "parallel/grid.hpp"
 #include "parallel/pairwise_sum.hpp"
+#include "parallel/pipeline/executor.hpp"
+#include "parallel/pipeline/stage.hpp"
 
 namespace tandem {
 
@@ -54,12 +57,14 @@ class Trainer {
     std::int64_t micro_batches = 8;             // M
     std::uint64_t seed = 1;
     double clip = 0;                            // largest global gradient norm; 0: no clipping
+    bool recompute = false;                     // activations again in the backward, instead of keeping them (pipeline/executor.hpp)
     std::int64_t check_replicas = 0;            // compare the replicas' parameters every so many steps (data/replicas.hpp); 0: never
     GradientBuckets::Options buckets = {};      // where the trainer makes the exchange itself
   };
 
   // `model`: this rank's part. All must outlive the trainer. Copies the first replica's parameters and buffers to the others. Collective.
-  // UsageError if there are more data-parallel ranks than micro-batches: some rank would never have work.
+  // UsageError if there are more data-parallel ranks than micro-batches: some rank would never have work; or if the schedule has two
+  // micro-batches under way, or recomputes, where the exchange wants one pass at a time (stage 3).
   // `exchange`: from make_exchange(), and `optimizer` made from what it has this rank own. Without one, stage 0.
   Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGrid& grid, std::unique_ptr<GradientExchange> exchange, Options options);
   Trainer(Module& model, Optimizer& optimizer, Loss loss, const ProcessGrid& grid, Options options)
@@ -77,9 +82,12 @@ class Trainer {
   const GradientExchange& exchange() const { return *exchange_; }
 
  private:
+  class StepPass;
+
+  void make_pipeline();
+  void share_tied_values();
   double global_gradient_norm(double scale) const;
-  void run_micro_batch(const Batch& batch, Range rows);
-  void add(std::size_t slot, Tensor part);
+  std::size_t stage_of(int index) const;             // its place among pipeline_.stages
 
   // Where the sums of squares of a parameter's blocks stand among those of the whole model.
   struct Blocks {
@@ -98,7 +106,10 @@ class Trainer {
   std::unique_ptr<GradientExchange> exchange_;
   std::map<std::string, Blocks> blocks_of_;          // by name, of the whole model
   std::size_t blocks_ = 0;                           // all of them
-  std::vector<PairwiseSum> sums_;                    // by slot, of the step that runs
+  Pipeline pipeline_;
+  std::vector<Action> program_;                      // of this rank, for one step
+  std::vector<std::vector<std::size_t>> slots_of_;   // by this rank's stages: their parameters
+  std::vector<PipelineStages::Tie> ties_;            // of the whole model
 };
 
 }  // namespace tandem

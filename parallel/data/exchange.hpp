@@ -79,6 +79,7 @@ class GradientExchange {
 
   virtual void begin_step() {}
   virtual void end_pass() {}
+  virtual bool one_pass_at_a_time() const { return false; }  // whether a micro-batch must have gone back before the next one goes forward
   virtual void idle_pass() {}                        // takes the place of forward and backward where the other replicas need a partner
   void finish();                                     // waits for every bucket; every slot must have been given
   void publish();

@@ -5,6 +5,7 @@
 
 #include "core/kernels/elementwise.hpp"
 #include "core/profile.hpp"
+#include "parallel/pipeline/stage.hpp"
 
 namespace tandem {
 namespace {
@@ -16,9 +17,10 @@ Buckets buckets_by_layer(const Module& model) {
   std::unordered_map<Variable, std::size_t> slot_of;
   for (const Parameter& p : model.parameters()) slot_of.emplace(p.variable, slot_of.size());
   Buckets buckets;
-  for (std::size_t c = model.children().size(); c-- > 0;) {
+  const std::vector<std::shared_ptr<Module>> layers = layers_of(model);
+  for (std::size_t c = layers.size(); c-- > 0;) {
     std::vector<std::size_t> slots;
-    for (const Parameter& p : model.children()[c]->parameters()) {
+    for (const Parameter& p : layers[c]->parameters()) {
       slots.push_back(slot_of.at(p.variable));
       slot_of.erase(p.variable);
     }
@@ -102,7 +104,7 @@ ShardedExchange::ShardedExchange(Module& model, Index totals, const Communicator
   }
 
   if (options.stage < 3) return;
-  surrounded_ = model.children();
+  surrounded_ = layers_of(model);
   std::size_t bucket = layout_.slots.size();
   for (const auto& child : surrounded_) {
     Module* const module = child.get();

@@ -45,6 +45,7 @@ class ShardedExchange : public GradientExchange {
   ~ShardedExchange() override;
 
   bool sharded() const override { return true; }
+  bool one_pass_at_a_time() const override { return options_.stage == 3; }
   Tensor slot(std::size_t i) override;
   void begin_step() override;
   void end_pass() override;

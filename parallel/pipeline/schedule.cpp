@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/error.hpp"
+#include "core/file.hpp"
 
 namespace tandem {
 namespace {
@@ -133,6 +134,29 @@ Schedule schedule_named(std::string_view name, int p, int m, int v) {
   if (name == "interleaved") return interleaved(p, m, v);
   if (name == "zb-h1") return zero_bubble(p, m);
   throw UsageError(fmt::format("there is no schedule '{}'; there are {}", name, fmt::join(schedule_names(), ", ")));
+}
+
+std::vector<int> ScheduleChoice::ranks_of_stages(int p) const { return tandem::ranks_of_stages(of(p, given ? given->micros : 1)); }
+
+ScheduleChoice schedule_choice(const std::string& name_or_file, int chunks) {
+  ScheduleChoice choice{.name = name_or_file, .chunks = chunks};
+  if (name_or_file.ends_with(".csv")) {
+    try {
+      choice.given = parse_schedule(read_file(name_or_file));
+    } catch (const Error& error) {
+      fail("{}: {}", name_or_file, error.what());
+    }
+  } else {
+    schedule_named(name_or_file, 1, 1, chunks);  // throws what is wrong
+  }
+  return choice;
+}
+
+Schedule ScheduleChoice::of(int p, int m) const {
+  if (!given) return schedule_named(name, p, m, chunks);
+  if (given->ranks() != p) throw UsageError(fmt::format("the schedule is for {} ranks, the pipeline axis has {}", given->ranks(), p));
+  if (given->micros != m) throw UsageError(fmt::format("the schedule is for {} micro-batches, this pipeline runs {}", given->micros, m));
+  return *given;
 }
 
 }  // namespace tandem

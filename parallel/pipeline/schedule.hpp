@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -83,5 +84,17 @@ Schedule zero_bubble(int p, int m);
 // By the name that programs take: naive, gpipe, 1f1b, interleaved (v chunks a rank; 2 unless given), zb-h1. UsageError names them all.
 Schedule schedule_named(std::string_view name, int p, int m, int v = 2);
 std::vector<std::string_view> schedule_names();
+
+// Which schedule to run: a named one, whatever the numbers of ranks and micro-batches, or one that is given in full.
+struct ScheduleChoice {
+  std::string name = "1f1b";
+  int chunks = 2;                        // a rank, of `interleaved`
+  std::optional<Schedule> given = {};    // from a file, say; `name` does not matter then
+
+  std::vector<int> ranks_of_stages(int p) const;  // of p ranks. UsageError if the given one is for another number
+  Schedule of(int p, int m) const;                // UsageError if the given one is for other numbers
+};
+// As programs take it: one of the names above, or the path of a file that ends in .csv. UsageError for another name; Error for a bad file.
+ScheduleChoice schedule_choice(const std::string& name_or_file, int chunks = 2);
 
 }  // namespace tandem

@@ -15,7 +15,7 @@ bool is_one_of(const Module& module) {
 }
 
 bool is_container(const Module& module) {
-  return dynamic_cast<const Sequential*>(&module) || dynamic_cast<const Residual*>(&module) || is_one_of<PipelineStage>(module);
+  return dynamic_cast<const Sequential*>(&module) || dynamic_cast<const Residual*>(&module) || is_one_of<PipelineStages>(module);
 }
 
 class Walk {
@@ -29,10 +29,24 @@ class Walk {
 
  private:
   void inside(Module& module) {
+    if (const auto* stages = dynamic_cast<const PipelineStages*>(&module)) return inside(*stages);
     const bool residual = dynamic_cast<const Residual*>(&module) != nullptr;
     if (residual) make_whole();  // x is also added to the result
     for (std::size_t i = 0; i < module.children().size(); ++i) visit(module, i);
     if (residual) make_whole();
+  }
+
+  // What leaves a stage is whole, and so is what goes past a block that lies on several.
+  void inside(const PipelineStages& stages) {
+    for (const PipelineStages::Chunk& chunk : stages.chunks()) {
+      for (const Step& step : chunk.steps) {
+        if (step.kind == Step::Kind::layer)
+          visit(*step.parent, step.child);
+        else
+          make_whole();
+      }
+      make_whole();
+    }
   }
 
   void visit(Module& parent, std::size_t i) {

@@ -6,6 +6,7 @@
 #include "core/ops.hpp"
 #include "core/kernels/elementwise.hpp"
 #include "parallel/collectives/collectives.hpp"
+#include "parallel/pipeline/stage.hpp"
 
 namespace tandem {
 namespace {
@@ -30,7 +31,7 @@ Score score(Module& model, const Dataset& data, const ProcessGrid& grid) {
   Score result{ConfusionMatrix(data.classes())};
   const Range mine = part(data.size(), grid.data().rank(), grid.data().size());
   // The ranks that share a model pass the samples on together; one of them counts.
-  const bool counts = grid.last_stage() && grid.tensor().rank() == 0 && grid.spatial().rank() == 0;
+  const bool counts = gives_output(model) && grid.tensor().rank() == 0 && grid.spatial().rank() == 0;
   double loss = 0;
   for (std::int64_t begin = mine.begin; begin < mine.end; begin += batch) {
     std::vector<std::int64_t> samples(static_cast<std::size_t>(std::min(batch, mine.end - begin)));

@@ -86,10 +86,10 @@ std::shared_ptr<const Optimizer> gather_model(Classifier& classifier, const std:
 
 }  // namespace
 
-Schedule learning_rates(const TrainingSettings& s, std::int64_t steps) {
+RateSchedule learning_rates(const TrainingSettings& s, std::int64_t steps) {
   const double peak = peak_learning_rate(s);
   if (s.schedule == "one-cycle") return one_cycle({.peak = peak, .steps = steps});
-  Schedule schedule;
+  RateSchedule schedule;
   if (s.schedule == "cosine")
     schedule = cosine({.from = peak, .steps = steps});
   else if (s.schedule == "step")
@@ -111,7 +111,8 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
   classifier.build();
   const ProcessGrid grid(world, grid_shape(run.grid, world.size()));
   const Index rows = divide_up(settings.batch, settings.micro_batches);
-  const std::shared_ptr<Module> my_part = place_on_grid(std::exchange(classifier.model, nullptr), classifier.image, rows, grid);
+  const std::shared_ptr<Module> my_part = place_on_grid(std::exchange(classifier.model, nullptr), classifier.image, rows, grid,
+                                                        schedule_choice(run.schedule, run.chunks));
   Module& model = *my_part;
   result.grid = to_string(grid.shape());
 
@@ -139,7 +140,8 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
     if (world.rank() != 0) load();
   }
   Trainer trainer(model, *optimizer, classification_loss(static_cast<real>(settings.smoothing)), grid, std::move(exchange),
-                  {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .check_replicas = run.check_replicas});
+                  {.micro_batches = settings.micro_batches, .seed = settings.seed, .clip = settings.clip, .recompute = run.recompute,
+                   .check_replicas = run.check_replicas});
   result.allreduce = trainer.exchange().algorithm();
   result.shard = run.shard;
   result.same_bits_as_serial = trainer.same_bits_as_serial();
@@ -151,7 +153,7 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
           "{}: it stands at step {}, which is no end of an epoch of {} steps; was it made with other data?", run.checkpoint,
           optimizer->steps(), per_epoch);
   const std::int64_t last_epoch = run.stop_after > 0 ? std::min(settings.epochs, first_epoch + run.stop_after) : settings.epochs;
-  const Schedule rate = learning_rates(settings, all_steps);
+  const RateSchedule rate = learning_rates(settings, all_steps);
   Loader loader(training, sampler, {.first_step = optimizer->steps(), .steps = (last_epoch - first_epoch) * per_epoch,
                                     .micro_batches = settings.micro_batches, .mine = trainer.my_micro_batches()});
 

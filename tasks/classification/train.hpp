@@ -19,6 +19,9 @@ struct RunOptions {
   bool resume = false;               // go on from the checkpoint
   std::int64_t stop_after = 0;       // leave after so many epochs of this start, to be resumed later; 0: run to the end
   std::string grid = {};             // as grid_shape() takes it; empty: all ranks data-parallel
+  std::string schedule = "1f1b";     // of the pipeline axis, as schedule_choice() takes it
+  int chunks = 2;                    // stages a rank, of the interleaved schedule
+  bool recompute = false;            // activations again in the backward, instead of keeping them
   int shard = 0;                     // stage of data/exchange.hpp: what the replicas share out
   std::int64_t check_replicas = 0;   // compare the replicas' parameters every so many steps; 0: never
   GradientBuckets::Options buckets = {};
@@ -41,7 +44,7 @@ struct TrainingResult {
 };
 
 // The learning rate of each of `steps` steps.
-Schedule learning_rates(const TrainingSettings& settings, std::int64_t steps);
+RateSchedule learning_rates(const TrainingSettings& settings, std::int64_t steps);
 
 // Collective; the same result on every rank but for `ranks`. Errors are the same on every rank.
 TrainingResult train(const LabelledData& data, const TrainingSettings& settings, const RunOptions& run, const Communicator& world);

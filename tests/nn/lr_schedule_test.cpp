@@ -13,29 +13,29 @@
 namespace tandem {
 namespace {
 
-bool falls(const Schedule& rate, std::int64_t begin, std::int64_t end) {
+bool falls(const RateSchedule& rate, std::int64_t begin, std::int64_t end) {
   for (std::int64_t step = begin; step < end; ++step)
     if (rate(step + 1) > rate(step)) return false;
   return true;
 }
-bool rises(const Schedule& rate, std::int64_t begin, std::int64_t end) {
+bool rises(const RateSchedule& rate, std::int64_t begin, std::int64_t end) {
   for (std::int64_t step = begin; step < end; ++step)
     if (rate(step + 1) <= rate(step)) return false;
   return true;
 }
-double largest_jump(const Schedule& rate, std::int64_t end) {
+double largest_jump(const RateSchedule& rate, std::int64_t end) {
   double jump = 0;
   for (std::int64_t step = 0; step < end; ++step) jump = std::max(jump, std::abs(rate(step + 1) - rate(step)));
   return jump;
 }
 
 TEST_CASE("constant: the same rate at every step") {
-  const Schedule rate = constant(0.1);
+  const RateSchedule rate = constant(0.1);
   for (const std::int64_t step : {0, 1, 1000000}) CHECK(rate(step) == 0.1);
 }
 
 TEST_CASE("step decay: falls by the factor after each `every` steps, not before") {
-  const Schedule rate = step_decay({.rate = 8, .every = 10, .factor = 0.5});  // powers of two: exact
+  const RateSchedule rate = step_decay({.rate = 8, .every = 10, .factor = 0.5});  // powers of two: exact
   CHECK(rate(0) == 8);
   CHECK(rate(9) == 8);
   CHECK(rate(10) == 4);
@@ -44,7 +44,7 @@ TEST_CASE("step decay: falls by the factor after each `every` steps, not before"
 }
 
 TEST_CASE("cosine: from end to end, falling all the way, half way in the middle, then still") {
-  const Schedule rate = cosine({.from = 0.3, .to = 0.001, .steps = 101});
+  const RateSchedule rate = cosine({.from = 0.3, .to = 0.001, .steps = 101});
   CHECK(rate(0) == 0.3);
   CHECK(rate(100) == 0.001);
   CHECK(rate(50) == doctest::Approx((0.3 + 0.001) / 2));  // cos(pi/2) is 6e-17 in double precision, not 0
@@ -56,7 +56,7 @@ TEST_CASE("cosine: from end to end, falling all the way, half way in the middle,
 }
 
 TEST_CASE("one-cycle: peak/div, up a line to the peak, down to peak/final_div, then still") {
-  const Schedule rate = one_cycle({.peak = 0.15, .steps = 1001, .warm_up = 0.3, .div = 25, .final_div = 1e4});
+  const RateSchedule rate = one_cycle({.peak = 0.15, .steps = 1001, .warm_up = 0.3, .div = 25, .final_div = 1e4});
   CHECK(rate(0) == 0.15 / 25);
   CHECK(rate(150) == doctest::Approx((0.15 / 25 + 0.15) / 2));
   CHECK(rate(300) == 0.15);
@@ -82,14 +82,14 @@ TEST_CASE("one-cycle: without warm-up it starts at the peak; a run of one step s
 }
 
 TEST_CASE("warm-up: climbs by equal parts from the first step on, and leaves the rest alone") {
-  const Schedule rate = warm_up(4, constant(1));
+  const RateSchedule rate = warm_up(4, constant(1));
   CHECK(rate(0) == 0.25);
   CHECK(rate(1) == 0.5);
   CHECK(rate(2) == 0.75);
   CHECK(rate(3) == 1);
   CHECK(rate(4) == 1);
 
-  const Schedule bare = cosine({.from = 0.1, .steps = 100}), warm = warm_up(10, bare);
+  const RateSchedule bare = cosine({.from = 0.1, .steps = 100}), warm = warm_up(10, bare);
   CHECK(warm(0) == bare(0) * 0.1);
   CHECK(warm(8) != bare(8));
   for (std::int64_t step = 9; step < 120; ++step) CHECK(warm(step) == bare(step));

@@ -113,7 +113,7 @@ TEST_CASE("layer split: with the layers on any number of ranks, every parameter 
   const int p = world.size();
   for (int stages = 1; stages <= p; ++stages) {
     const int data = p / stages;
-    if (p % stages != 0 || !std::has_single_bit(static_cast<unsigned>(data)) || stages > GridNet::layers) continue;
+    if (p % stages != 0 || !std::has_single_bit(static_cast<unsigned>(data)) || stages > GridNet::steps) continue;
     CAPTURE(stages);
     for (const double clip : {0.0, 0.5}) {
       const GridRun run{.grid = {.data = data, .pipeline = stages}, .clip = clip};
@@ -130,7 +130,7 @@ TEST_CASE("any grid: everything a checkpoint holds is that of the serial run, as
   for (const GridShape& grid : all_grids(p)) {
     CAPTURE(to_string(grid));
     // The head has four outputs, and the images have eight rows, of which the pools leave two.
-    if (grid.tensor > 4 || grid.spatial > 2 || grid.pipeline > GridNet::layers || grid.data > 8) continue;
+    if (grid.tensor > 4 || grid.spatial > 2 || grid.pipeline > GridNet::steps || grid.data > 8) continue;
     for (const double clip : {0.0, 0.5}) {
       const GridRun run{.grid = grid, .steps = 3, .clip = clip, .rate = 0.02};
       const State serial = trained_alone(run, world);

@@ -40,7 +40,7 @@ class GridImages : public Dataset {
 
 // Convolution, batch norm, a residual block, pooling, dropout, linear layers: what the schemes must each deal with.
 struct GridNet {
-  static constexpr int layers = 10;
+  static constexpr int steps = 13;  // 10 layers, of which the block counts four
   static std::shared_ptr<Sequential> make(std::uint64_t seed) {
     auto body = std::make_shared<Sequential>();
     body->add_named<Conv2d>("conv", 6, 6).add_named<BatchNorm>("norm", 6, Epilogue{.relu = true});
@@ -71,6 +71,8 @@ struct GridRun {
   int shard = 0;  // stage
   std::shared_ptr<Sequential> (*net)(std::uint64_t seed) = GridNet::make;
   std::size_t bucket_bytes = 256;
+  ScheduleChoice schedule = {};
+  bool recompute = false;
 };
 
 // Name and values of everything a checkpoint would hold, whole, on rank 0.
@@ -82,11 +84,13 @@ inline State trained_on_grid(const GridRun& run, const Communicator& world) {
   const auto whole = run.net(run.seed);
   const auto whole_optimizer = make_optimizer(run.optimizer, whole->parameters(), real(1e-3));
 
-  const std::shared_ptr<Module> part = place_on_grid(run.net(run.seed), data.sample_shape(), 2, grid);
+  ScheduleChoice schedule = run.schedule;
+  if (run.shard == 3) schedule.name = "naive";  // which sharding of stage 3 wants
+  const std::shared_ptr<Module> part = place_on_grid(run.net(run.seed), data.sample_shape(), 2, grid, schedule);
   auto exchange = make_exchange(*part, grid, run.shard, {.bucket_bytes = run.bucket_bytes});
   const auto optimizer = make_optimizer(run.optimizer, exchange->owned(), real(1e-3));
   Trainer trainer(*part, *optimizer, classification_loss(), grid, std::move(exchange),
-                  {.micro_batches = run.micro_batches, .seed = run.seed, .clip = run.clip, .check_replicas = run.check_replicas});
+                  {.micro_batches = run.micro_batches, .seed = run.seed, .clip = run.clip, .recompute = run.recompute, .check_replicas = run.check_replicas});
   Loader loader(data, Sampler(run.samples, run.batch, run.seed),
                 {.steps = run.steps, .micro_batches = run.micro_batches, .mine = trainer.my_micro_batches()});
   while (const auto batch = loader.next()) trainer.step(*batch, run.rate);

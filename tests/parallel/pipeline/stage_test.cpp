@@ -47,9 +47,9 @@ TEST_CASE("stages: a step sends the boundary once forward and once backward for 
   Sequential net;
   for (int i = 0; i < 6; ++i) net.add<Linear>(width, width);
   initialise(net, 1);
-  PipelineStage stage(net, {width}, balanced_partition(std::vector<double>(6, 1), p), world);
+  PipelineStages stage(net, {width}, balanced_partition(std::vector<double>(6, 1), p), world);
   CHECK(net.size() == 0);
-  CHECK(stage.boundary() == Shape{width});
+  CHECK(stage.chunks()[0].input == CarriedShapes{Shape{width}});
   const Traffic counted = traffic_of(world, [&] {
     for (Index i = 0; i < m; ++i) {
       const Variable y = stage.forward(random_tensor({B / m, width}), {.training = true});
@@ -62,9 +62,9 @@ TEST_CASE("stages: a step sends the boundary once forward and once backward for 
 
 TEST_CASE("stages: parameters keep their names, and every one is on one rank") {
   const Communicator world = Communicator::world();
-  if (world.size() > GridNet::layers) return;
+  if (world.size() > GridNet::steps) return;
   const auto whole = GridNet::make(1), split = GridNet::make(1);
-  PipelineStage stage(*split, {8, 8, 3}, balanced_partition(std::vector<double>(GridNet::layers, 1), world.size()), world);
+  PipelineStages stage(*split, {8, 8, 3}, balanced_partition(std::vector<double>(GridNet::steps, 1), world.size()), world);
   std::vector<std::string> mine, all;
   for (const Parameter& p : stage.parameters()) mine.push_back(p.name);
   for (const Parameter& p : whole->parameters()) all.push_back(p.name);
@@ -76,17 +76,17 @@ TEST_CASE("stages: parameters keep their names, and every one is on one rank") {
 TEST_CASE("stages: cuts that lose a layer are refused") {
   const Communicator world = Communicator::world();
   if (world.size() != 2) return;
-  const auto try_cut = [&](std::vector<Range> stages) { return error_of([&] { PipelineStage(*GridNet::make(1), {8, 8, 3}, stages, world); }); };
-  CHECK(try_cut({{0, 3}, {4, 10}}) == "pipeline: a stage of layers 4 to 10 after layer 3");
-  CHECK(try_cut({{0, 3}, {3, 9}}) == "pipeline: the stages hold 9 of 10 layers");
-  CHECK(try_cut({{0, 10}}) == "pipeline: 1 stages for 2 ranks");
+  const auto try_cut = [&](std::vector<Range> stages) { return error_of([&] { PipelineStages(*GridNet::make(1), {8, 8, 3}, stages, world); }); };
+  CHECK(try_cut({{0, 3}, {4, 13}}) == "pipeline: a stage of steps 4 to 13 after step 3");
+  CHECK(try_cut({{0, 3}, {3, 9}}) == "pipeline: the stages hold 9 of 13 steps");
+  CHECK(try_cut({{0, 13}}) == "pipeline: 1 stages for a schedule of 2");
 }
 
 TEST_CASE("layer times: positive, the same on every rank, and they leave no trace in the model") {
   const Communicator world = Communicator::world();
   const auto net = GridNet::make(1), untouched = GridNet::make(1);
-  const std::vector<double> times = layer_seconds(*net, {4, 8, 8, 3}, world, 1);
-  REQUIRE(times.size() == GridNet::layers);
+  const std::vector<double> times = step_seconds(*net, {4, 8, 8, 3}, world, 1);
+  REQUIRE(times.size() == GridNet::steps);
   for (const double t : times) {
     CHECK(t > 0);
     CHECK(max_over_ranks(t, world) == t);
