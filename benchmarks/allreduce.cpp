@@ -23,6 +23,7 @@
 #include "benchmarks/result_file.hpp"
 #include "parallel/collectives/choose.hpp"
 #include "parallel/collectives/hierarchical.hpp"
+#include "parallel/collectives/links.hpp"
 #include "parallel/mpi/environment.hpp"
 #include "parallel/mpi/error.hpp"
 #include "parallel/mpi/options.hpp"

@@ -13,24 +13,10 @@
 // rank = ((pipeline * D + data) * S + spatial) * T + tensor. Serial is the 1 x 1 x 1 x 1 grid.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <string_view>
-
+#include "parallel/grid_shape.hpp"
 #include "parallel/mpi/communicator.hpp"
 
 namespace tandem {
-
-struct GridShape {
-  int data = 1, pipeline = 1, tensor = 1, spatial = 1;
-  std::int64_t size() const { return std::int64_t{data} * pipeline * tensor * spatial; }
-  bool operator==(const GridShape&) const = default;
-};
-
-// "data=2,tensor=2": axes in any order; one that is not named is 1, but data, when not named, takes the ranks that are left.
-// UsageError for an unknown axis, a number that is not within 1 and `ranks`, an axis named twice, a product that is not `ranks`.
-GridShape grid_shape(std::string_view text, int ranks);
-std::string to_string(const GridShape& shape);  // only what is not 1: "data=2,tensor=2"; "serial"
 
 class ProcessGrid {
  public:

@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "core/error.hpp"
-#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/algorithms.hpp"
 
 namespace tandem {
 namespace {
@@ -26,10 +26,6 @@ constexpr std::array<AllreduceAlgorithm, 5> algorithms{{
 // few messages give way to few bytes: between 2 and 20 KB for 2 to 8 ranks.
 constexpr Link one_host{.alpha = 1e-6, .beta = 2e-10, .gamma = 1e-10};
 
-const AllreduceAlgorithm& cheapest(int ranks, std::size_t bytes) {
-  return *std::ranges::min_element(algorithms, {}, [=](const AllreduceAlgorithm& a) { return a.cost(ranks, bytes, one_host); });
-}
-
 }  // namespace
 
 std::span<const AllreduceAlgorithm> allreduce_algorithms() { return algorithms; }
@@ -43,7 +39,10 @@ const AllreduceAlgorithm& allreduce_algorithm(std::string_view name) {
   throw UsageError(fmt::format("there is no allreduce '{}' over messages; there are {}", name, known));
 }
 
-void allreduce(std::span<real> values, const Communicator& comm) { run(cheapest(comm.size(), values.size_bytes()).plan, values, comm); }
-Traffic allreduce_traffic(int ranks, std::size_t bytes) { return cheapest(ranks, bytes).traffic(ranks, bytes); }
+const AllreduceAlgorithm& cheapest_allreduce(int ranks, std::size_t bytes) {
+  return *std::ranges::min_element(algorithms, {}, [=](const AllreduceAlgorithm& a) { return a.cost(ranks, bytes, one_host); });
+}
+
+Traffic allreduce_traffic(int ranks, std::size_t bytes) { return cheapest_allreduce(ranks, bytes).traffic(ranks, bytes); }
 
 }  // namespace tandem

@@ -9,7 +9,7 @@
 // Source: Hensgen, Finkel, Manber, "Two Algorithms for Barrier Synchronization", Int. J. Parallel Programming 17(1), 1988.
 #include <bit>
 
-#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/algorithms.hpp"
 
 namespace tandem {
 
@@ -19,8 +19,6 @@ Plan dissemination_barrier(int rank, int ranks, std::size_t) {
     plan.push_back({.to = (rank + distance) % ranks, .from = (rank - distance + ranks) % ranks});
   return plan;
 }
-
-void barrier(const Communicator& comm) { run(dissemination_barrier, {}, comm); }
 
 // ceil(log2 p) a
 Seconds barrier_cost(int ranks, Link link) { return std::bit_width(static_cast<unsigned>(ranks - 1)) * link.alpha; }

@@ -12,7 +12,7 @@
 //
 // Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1), 2005,
 // section 4 (allreduce).
-#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/algorithms.hpp"
 #include "parallel/collectives/fold.hpp"
 
 namespace tandem {

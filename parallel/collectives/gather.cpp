@@ -8,8 +8,7 @@
 //
 // The root must send or take (p-1)/p n bytes in any case. A tree would save it latencies, log2 p instead of p-1, but pass most chunks
 // on several times; here each byte travels once.
-#include "core/error.hpp"
-#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/algorithms.hpp"
 
 namespace tandem {
 
@@ -28,16 +27,6 @@ Plan flat_gather(int rank, int ranks, std::size_t count, int root) {
     std::swap(move.out, move.in);
   }
   return plan;
-}
-
-void scatter(std::span<real> values, int root, const Communicator& comm) {
-  require(root >= 0 && root < comm.size(), "scatter: there is no rank {} among {}", root, comm.size());
-  run(flat_scatter(comm.rank(), comm.size(), values.size(), root), values, comm);
-}
-
-void gather(std::span<real> values, int root, const Communicator& comm) {
-  require(root >= 0 && root < comm.size(), "gather: there is no rank {} among {}", root, comm.size());
-  run(flat_gather(comm.rank(), comm.size(), values.size(), root), values, comm);
 }
 
 // (p-1) a + (p-1)/p n b

@@ -14,7 +14,7 @@
 //
 // Source: Rabenseifner, "Optimization of Collective Reduction Operations", ICCS 2004; Thakur et al. 2005, section 4.4.
 #include "core/error.hpp"
-#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/algorithms.hpp"
 #include "parallel/collectives/fold.hpp"
 
 namespace tandem {

@@ -63,9 +63,4 @@ std::unique_ptr<Collective> HierarchicalMemory::start(std::size_t offset, std::s
   return std::make_unique<HierarchicalSum>(*this, offset, length, bucket);
 }
 
-Seconds hierarchical_allreduce_cost(int nodes, int ranks_of_a_node, std::size_t bytes, Link between, Link within) {
-  const Seconds copies = 2 * within.alpha + 2 * static_cast<double>(bytes) * within.beta;
-  return shared_window_allreduce_cost(ranks_of_a_node, bytes, within) + doubling_allreduce_cost(nodes, bytes, between) + copies;
-}
-
 }  // namespace tandem

@@ -39,7 +39,4 @@ class HierarchicalMemory final : public SummedMemory {
   bool keeps_rank_tree_;
 };
 
-// `between`: a message between hosts; `within`: a flag and a byte of memory within one.
-Seconds hierarchical_allreduce_cost(int nodes, int ranks_of_a_node, std::size_t bytes, Link between, Link within);
-
 }  // namespace tandem

@@ -9,7 +9,7 @@
 // while the others wait. Everything else in this folder is a way to have more ranks busy at a time.
 //
 // The bits: ((0+1)+2)+3, which from four ranks on is not the rank tree.
-#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/algorithms.hpp"
 
 namespace tandem {
 

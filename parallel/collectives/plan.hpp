@@ -3,7 +3,7 @@
 // Every algorithm of this folder is a function (rank, ranks, count) -> Plan of a few lines. What the plan means is told once, here,
 // by those who read it:
 //
-//     start     does the moves over MPI, and can pause between any two messages        (blocking: run)
+//     start     does the moves over MPI, and can pause between any two messages        (blocking: run)    run.hpp
 //     traffic   counts what all ranks together hand to MPI
 //     duration  walks along all ranks' plans with a clock
 //
@@ -22,14 +22,11 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include "core/real.hpp"
 #include "parallel/cost.hpp"
-#include "parallel/mpi/communicator.hpp"
 
 namespace tandem {
 
@@ -51,9 +48,6 @@ std::span<real> chunk(std::span<real> values, int k, int p);
 
 inline constexpr int no_rank = -1;
 
-// Asks `done` until it says yes, offering the core to other ranks in between.
-void wait_until(const std::function<bool()>& done);
-
 struct Move {
   int to = no_rank;
   Piece out = {};
@@ -63,32 +57,6 @@ struct Move {
 };
 using Plan = std::vector<Move>;
 using Algorithm = Plan (*)(int rank, int ranks, std::size_t count);
-
-// A collective under way, for overlap with computation. Open MPI has no progress thread, so somebody has to call progress()
-// between other work; the trainer does after each layer's gradient.
-//
-// Several may be under way at once. Every rank starts them in the same order and waits for them in the same order: wait()
-// steps one operation only, so two ranks that each wait for the operation the other neglects would wait for ever. progress()
-// may be called in any order. The values belong to the operation until it is done, and it must be done before it is
-// destroyed.
-class [[nodiscard]] Collective {
- public:
-  virtual ~Collective() = default;
-
-  // Does what can be done without waiting for another rank; true when the collective is complete on this rank.
-  virtual bool progress() = 0;
-
-  // wait_until(progress)
-  void wait();
-};
-
-// Collectives under way at the same time need different tags. `values` and `comm` must outlive the operation.
-std::unique_ptr<Collective> start(Plan plan, std::span<real> values, const Communicator& comm, int tag = 0);
-void run(Plan plan, std::span<real> values, const Communicator& comm);
-void run(Algorithm algorithm, std::span<real> values, const Communicator& comm);
-
-// For plans that only copy: values of any type, as bytes.
-void run_bytes(Plan plan, std::span<std::byte> bytes, const Communicator& comm);
 
 // Of all ranks; `value_bytes` is the size of one value.
 Traffic traffic(const std::vector<Plan>& plans, std::size_t value_bytes);

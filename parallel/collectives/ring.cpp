@@ -19,7 +19,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/algorithms.hpp"
 
 namespace tandem {
 

@@ -191,10 +191,4 @@ std::unique_ptr<Collective> SharedWindow::start_broadcast(std::size_t offset, st
   return start_round(false, offset, length, bucket);
 }
 
-// 2a for the two flags; n bytes read, n written; (p-1)/p n added
-Seconds shared_window_allreduce_cost(int ranks, std::size_t bytes, Link link) {
-  const double p = ranks, n = static_cast<double>(bytes);
-  return 2 * link.alpha + 2 * n * link.beta + (p - 1) / p * n * link.gamma;
-}
-
 }  // namespace tandem

@@ -55,7 +55,4 @@ class SharedWindow final : public SummedMemory {
   int exceptions_at_birth_ = 0;
 };
 
-// Each rank reads n bytes and writes n bytes of memory; alpha is the time until another core sees a flag.
-Seconds shared_window_allreduce_cost(int ranks, std::size_t bytes, Link link);
-
 }  // namespace tandem

@@ -3,6 +3,7 @@
 #include "core/tensor.hpp"
 #include "parallel/collectives/choose.hpp"
 #include "parallel/collectives/hierarchical.hpp"
+#include "parallel/collectives/links.hpp"
 
 namespace tandem {
 namespace {

@@ -17,17 +17,12 @@
 #include <algorithm>
 #include <bit>
 
-#include "core/error.hpp"
-#include "parallel/collectives/collectives.hpp"
+#include "parallel/collectives/algorithms.hpp"
 
 namespace tandem {
 namespace {
 
 int rounds(int ranks) { return std::bit_width(static_cast<unsigned>(ranks - 1)); }  // ceil(log2 p)
-
-void check_root(std::string_view what, int root, const Communicator& comm) {
-  require(root >= 0 && root < comm.size(), "{}: there is no rank {} among {}", what, root, comm.size());
-}
 
 // Ranks are numbered from the root on, so that the root is 0.
 int place_of(int rank, int root, int ranks) { return (rank - root + ranks) % ranks; }
@@ -64,16 +59,6 @@ Plan tree_allreduce(int rank, int ranks, std::size_t count) {
   Plan plan = tree_reduce(rank, ranks, count, 0);
   std::ranges::copy(tree_broadcast(rank, ranks, count, 0), std::back_inserter(plan));
   return plan;
-}
-
-void broadcast_bytes(std::span<std::byte> bytes, int root, const Communicator& comm) {
-  check_root("broadcast", root, comm);
-  run_bytes(tree_broadcast(comm.rank(), comm.size(), bytes.size(), root), bytes, comm);
-}
-
-void reduce(std::span<real> values, int root, const Communicator& comm) {
-  check_root("reduce", root, comm);
-  run(tree_reduce(comm.rank(), comm.size(), values.size(), root), values, comm);
 }
 
 // ceil(log2 p) (a + n b)

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 
 namespace tandem {
 namespace {
@@ -13,39 +12,7 @@ std::vector<std::size_t> counts(const BucketLayout& layout) {
   return counts;
 }
 
-std::size_t in_lines(Index values) {
-  constexpr std::size_t line = memory_alignment / sizeof(real);
-  return (count_of(values) + line - 1) / line * line;
-}
-
 }  // namespace
-
-std::vector<Shape> slot_shapes(const std::vector<Parameter>& parameters, Index totals) {
-  std::vector<Shape> shapes;
-  for (const Parameter& p : parameters) shapes.push_back(p.variable.shape());
-  shapes.push_back({totals});
-  return shapes;
-}
-
-BucketLayout::BucketLayout(const std::vector<Shape>& shapes, Buckets buckets)
-    : places(shapes.size()), slots(std::move(buckets)), sizes(slots.size(), 0) {
-  for (std::size_t b = 0; b < slots.size(); ++b)
-    for (const std::size_t i : slots[b]) {
-      places[i] = {.bucket = b, .begin = sizes[b], .shape = shapes[i]};
-      sizes[b] += in_lines(shapes[i].size());
-    }
-}
-
-Buckets buckets_by_size(const std::vector<Shape>& slots, std::size_t bytes) {
-  Buckets buckets;
-  std::size_t filled = 0;
-  for (std::size_t i = slots.size(); i-- > 0;) {
-    if (buckets.empty() || filled >= bytes) buckets.emplace_back(), filled = 0;
-    buckets.back().push_back(i);
-    filled += in_lines(slots[i].size()) * sizeof(real);
-  }
-  return buckets;
-}
 
 GradientExchange::GradientExchange(std::vector<Parameter> parameters, BucketLayout layout)
     : parameters_(std::move(parameters)), layout_(std::move(layout)), missing_(counts(layout_)), sums_(layout_.slots.size()) {}

@@ -16,6 +16,7 @@
 #include "core/random.hpp"
 #include "parallel/collectives/choose.hpp"
 #include "parallel/collectives/hierarchical.hpp"
+#include "parallel/collectives/links.hpp"
 #include "parallel/collectives/sum.hpp"
 #include "tests/parallel/pmpi_count.hpp"
 
