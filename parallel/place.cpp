@@ -25,13 +25,14 @@ void split_images(Sequential& model, const Shape& sample, const Communicator& ra
 }  // namespace
 
 std::shared_ptr<Module> place_on_grid(std::shared_ptr<Sequential> serial, const Shape& sample, Index rows, const ProcessGrid& grid,
-                                      const ScheduleChoice& schedule) {
+                                      const ScheduleChoice& schedule, const std::vector<Range>& layers) {
   std::shared_ptr<Module> part = serial;
   if (grid.spatial().size() > 1) split_images(*serial, sample, grid.spatial());
   if (grid.pipeline().size() > 1) {
-    const std::vector<double> seconds = step_seconds(*serial, batch_shape(rows, sample), grid.world());
     const auto stages = static_cast<int>(schedule.ranks_of_stages(grid.pipeline().size()).size());
-    part = std::make_shared<PipelineStages>(*serial, sample, balanced_partition(seconds, stages), grid.pipeline(), schedule);
+    const std::vector<Range> cut = layers.empty() ? balanced_partition(step_seconds(*serial, batch_shape(rows, sample), grid.world()), stages)
+                                                  : steps_of_layers(*serial, layers);
+    part = std::make_shared<PipelineStages>(*serial, sample, cut, grid.pipeline(), schedule);
   }
   tensor_parallel(*part, grid.tensor());
   return part;

@@ -17,10 +17,11 @@
 namespace tandem {
 
 // `sample`: the shape of one input without the batch axis; `rows`: of a typical micro-batch, for measuring the layers; `schedule`: of the
-// pipeline axis, which says how many stages there are and where. Takes `serial`
+// pipeline axis, which says how many stages there are and where; `layers`: of each stage, whole children of the model; if empty, the times decide, and they may
+// also cut through a block. Takes `serial`
 // apart unless the grid is data-parallel only; then the result is `serial` itself. `grid` must outlive the part. Collective.
 // UsageError if the model has fewer layers than the pipeline has stages. Error if a layer cannot be split so.
 std::shared_ptr<Module> place_on_grid(std::shared_ptr<Sequential> serial, const Shape& sample, Index rows, const ProcessGrid& grid,
-                                      const ScheduleChoice& schedule = {});
+                                      const ScheduleChoice& schedule = {}, const std::vector<Range>& layers = {});
 
 }  // namespace tandem

@@ -8,6 +8,11 @@
 #include "parallel/mpi/error.hpp"
 
 namespace tandem {
+namespace {
+
+Traffic sent;  // only the main thread calls MPI
+
+}  // namespace
 
 Communicator::Communicator(MPI_Comm handle, bool owned)
     : handle_(handle), owned_(owned), exceptions_at_birth_(std::uncaught_exceptions()) {
@@ -72,10 +77,14 @@ Communicator Communicator::split_by_node() const {
 
 void Communicator::barrier() const { mpi_check(MPI_Barrier(handle_), "MPI_Barrier"); }
 
+Traffic sent_by_this_rank() { return sent; }
+
 Request Communicator::isend_bytes(std::span<const std::byte> bytes, int to, int tag) const {
   check_message("send", bytes.size(), tag);
   MPI_Request request = MPI_REQUEST_NULL;
   mpi_check(MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, tag, handle_, &request), "MPI_Isend");
+  sent.messages += 1;
+  sent.bytes += bytes.size();
   return Request(request, Request::not_a_receive);
 }
 

@@ -23,6 +23,7 @@
 #include <span>
 #include <type_traits>
 
+#include "parallel/cost.hpp"
 #include "parallel/mpi/request.hpp"
 
 namespace tandem {
@@ -31,6 +32,9 @@ namespace tandem {
 template <class R>
 concept MessageRange = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> && std::ranges::borrowed_range<R> &&
     std::is_trivially_copyable_v<std::ranges::range_value_t<R>>;
+
+// What this process has handed to MPI as messages since it began, over all communicators. Memory that ranks share carries none.
+Traffic sent_by_this_rank();
 
 class [[nodiscard]] Communicator {
  public:

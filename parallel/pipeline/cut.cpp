@@ -2,10 +2,16 @@
 
 #include <typeinfo>
 
+#include "core/error.hpp"
 #include "core/ops.hpp"
 
 namespace tandem {
+
+bool is_block(const Module& m) { return typeid(m) == typeid(Residual) || typeid(m) == typeid(Skip); }
+
 namespace {
+
+bool opens(const Module& m) { return is_block(m) || typeid(m) == typeid(Sequential); }
 
 void add_steps(Module& parent, std::vector<Step>& steps) {
   for (std::size_t i = 0; i < parent.children().size(); ++i) {
@@ -27,6 +33,25 @@ Shape without_rows(const Shape& batch) { return Shape(std::span(batch.begin() + 
 std::vector<Step> steps_of(Module& model) {
   std::vector<Step> steps;
   add_steps(model, steps);
+  return steps;
+}
+
+std::int64_t step_count(const Module& m) {
+  if (!opens(m)) return 1;
+  std::int64_t count = is_block(m) ? 2 : 0;
+  for (const auto& child : m.children()) count += step_count(*child);
+  return count;
+}
+
+std::vector<Range> steps_of_layers(const Module& model, const std::vector<Range>& layers) {
+  std::vector<std::int64_t> begin{0};
+  for (const auto& child : model.children()) begin.push_back(begin.back() + step_count(*child));
+  std::vector<Range> steps;
+  for (const Range& range : layers) {
+    require(range.begin >= 0 && range.begin <= range.end && range.end < std::ssize(begin), "pipeline: a stage of layers {} to {}, the model has {}",
+            range.begin, range.end, begin.size() - 1);
+    steps.push_back({begin[static_cast<std::size_t>(range.begin)], begin[static_cast<std::size_t>(range.end)]});
+  }
   return steps;
 }
 

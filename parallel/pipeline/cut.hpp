@@ -30,6 +30,10 @@ struct Step {
 
 // All steps of a model: Sequentials are opened, and Residual and Skip with what is in them.
 std::vector<Step> steps_of(Module& model);
+std::vector<Range> steps_of_layers(const Module& model, const std::vector<Range>& layers);  // the steps of ranges of its children
+
+bool is_block(const Module& module);                 // Residual or Skip, no other
+std::int64_t step_count(const Module& layer);        // of one layer, with all that is in it
 
 // What is under way between two steps: the value, and what has been put aside, the first the longest ago.
 struct Carried {

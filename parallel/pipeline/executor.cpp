@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/error.hpp"
-#include "parallel/collectives/plan.hpp"
+#include "parallel/collectives/run.hpp"
 
 namespace tandem {
 namespace {

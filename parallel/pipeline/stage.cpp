@@ -69,16 +69,6 @@ int stage_of_parameter(std::span<const Step> steps, const std::vector<Range>& st
   fail("pipeline: the model has a parameter {} outside its layers; put it into one", variable.shape());
 }
 
-bool is_block(const Module& m) { return typeid(m) == typeid(Residual) || typeid(m) == typeid(Skip); }
-bool opens(const Module& m) { return is_block(m) || typeid(m) == typeid(Sequential); }
-
-std::int64_t step_count(const Module& m) {
-  if (!opens(m)) return 1;
-  std::int64_t count = is_block(m) ? 2 : 0;
-  for (const auto& child : m.children()) count += step_count(*child);
-  return count;
-}
-
 // Deals the layers of a model out to stages. What lies within one stage stays in one piece; of what is cut, each rank rebuilds the boxes around
 // its layers, so that their names stay.
 class Dealer {

@@ -1,0 +1,86 @@
+// One model in training under a scheme, on a batch that stays where it is: what `compare` times.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "benchmarks/resident.hpp"
+#include "parallel/place.hpp"
+#include "parallel/predict.hpp"
+#include "parallel/state.hpp"
+
+namespace tandem {
+
+inline ScheduleChoice schedule_choice(const Scheme& scheme) { return {.name = scheme.schedule, .chunks = scheme.chunks}; }
+
+// Bytes of a rank.
+struct SchemeMemory {
+  double parameters = 0;   // with gradients and moments, between steps
+  double activations = 0;  // most that a step has more than that
+};
+
+class SchemeTraining {
+ public:
+  // `layers`: of each pipeline stage. `comm`: as many ranks as the scheme has; it must outlive this. Collective.
+  SchemeTraining(std::string_view model, std::int64_t batch, const Scheme& scheme, const std::vector<Range>& layers, const Communicator& comm)
+      : before_(memory_use().live), model_(model), comm_(comm), grid_(comm, scheme.grid), workload_(workload(model)) {
+    initialise(*workload_.model, 1);
+    part_ = place_on_grid(std::move(workload_.model), workload_.image, divide_up(batch, scheme.micro_batches), grid_, schedule_choice(scheme), layers);
+    auto exchange = make_exchange(*part_, grid_, scheme.shard);
+    optimizer_.emplace(exchange->owned(), Sgd::Options{.momentum = real(0.9), .nesterov = true});
+    trainer_.emplace(*part_, *optimizer_, workload_.loss, grid_, std::move(exchange),
+                     Trainer::Options{.micro_batches = scheme.micro_batches, .recompute = scheme.recompute});
+    batch_ = resident_batch(workload_.image, batch, scheme.micro_batches, trainer_->my_micro_batches());
+  }
+
+  StepResult step(double rate = 0.001) {
+    const StepResult result = trainer_->step(batch_, rate);
+    ++batch_.step;
+    return result;
+  }
+
+  // Of a step, and of what stays. The rank that needs most. Collective.
+  SchemeMemory memory() {
+    const std::size_t images = batch_.x.values().size_bytes();
+    reset_memory_peak();
+    const std::size_t live = memory_use().live;
+    step();
+    const auto most = [&](std::size_t bytes) { return max_over_ranks(static_cast<double>(bytes), comm_); };
+    return {.parameters = most(live - before_ - images), .activations = most(memory_use().peak - live)};
+  }
+
+  // Messages of one step, all ranks together. Collective.
+  Traffic traffic() {
+    const Traffic before = sent_by_this_rank();
+    step();
+    const Traffic after = sent_by_this_rank();
+    const auto all = [&](std::size_t count) { return static_cast<std::size_t>(sum_over_ranks(static_cast<double>(count), comm_)); };
+    return {.messages = all(after.messages - before.messages), .bytes = all(after.bytes - before.bytes)};
+  }
+
+  // Hash of all parameters and buffers, brought together; on rank 0 of the scheme's ranks, else 0. Collective.
+  std::uint64_t weights_hash() {
+    trainer_->exchange().make_whole();
+    const std::shared_ptr<Sequential> whole = workload(model_).model;
+    gather_state(owned_parts(checkpoint_state(*part_, nullptr), grid_), comm_.rank() == 0 ? checkpoint_state(*whole, nullptr) : std::vector<Buffer>(),
+                 comm_);
+    return comm_.rank() == 0 ? tandem::weights_hash(*whole) : 0;
+  }
+
+  const Communicator& comm() const { return comm_; }
+  bool same_bits_as_serial() const { return trainer_->same_bits_as_serial(); }
+
+ private:
+  std::size_t before_;  // live bytes, without this
+  std::string model_;
+  const Communicator& comm_;
+  ProcessGrid grid_;
+  Workload workload_;
+  std::shared_ptr<Module> part_;
+  std::optional<Sgd> optimizer_;
+  std::optional<Trainer> trainer_;
+  Batch batch_;
+};
+
+}  // namespace tandem
