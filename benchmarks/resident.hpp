@@ -57,6 +57,14 @@ inline Workload deep100() {
   return {net, {1}, to_zero, training_operations(*net, {})};
 }
 
+// Every pixel of an image has the image's label.
+inline LossPart pixel_loss(const Variable& logits, std::span<const std::int32_t> labels) {
+  const Index pixels = logits.shape()[1] * logits.shape()[2];
+  std::vector<std::int32_t> of_pixels;
+  for (const std::int32_t label : labels) of_pixels.insert(of_pixels.end(), count_of(pixels), label);
+  return classification_loss()(reshape(logits, {logits.shape()[0] * pixels, logits.shape()[3]}), of_pixels);
+}
+
 // The models by name, for ten classes unless said. UsageError for another name.
 inline Workload workload(std::string_view name) {
   const Shape tile{64, 64, 3}, digit{28, 28, 1};
@@ -66,11 +74,13 @@ inline Workload workload(std::string_view name) {
   if (name == "deep100") return deep100();
   if (name == "cnn") return made(cnn(tile, workload_classes), tile, {64, 64, 32, 32, 16, 16});
   if (name == "resnet") return made(resnet(tile, workload_classes), tile, {32, 32, 16, 16, 16, 8, 8, 8, 4, 4});
+  if (name == "unet") return {unet(tile, workload_classes), tile, pixel_loss, training_operations(*unet(tile, workload_classes), {64, 32, 16, 32, 64, 64})};
+  if (name == "mlp") return made(make_model(name, tile, workload_classes), tile);  // classify's
   if (name == "mlp784") return made(mlp(digit, {512, 512}, workload_classes), digit);
   // Deep and narrow, so that everything but arithmetic shows: the net of ShallowSpeed (Siboehm, 2022).
   if (name == "shallow") return made(mlp(digit, {128, 127, 126, 125, 124, 123}, workload_classes), digit);
   if (name == "mlp10m") return made(mlp(digit, {2048, 2048, 2048}, workload_classes), digit);  // ten million parameters
-  throw UsageError(fmt::format("there is no model '{}'; there are cnn, resnet, mlp784, shallow, mlp10m and deep100", name));
+  throw UsageError(fmt::format("there is no model '{}'; there are cnn, resnet, unet, mlp, mlp784, shallow, mlp10m and deep100", name));
 }
 
 // The rows of a global batch of `size` images that belong to the micro-batches `mine` of M.
