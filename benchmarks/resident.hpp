@@ -74,13 +74,20 @@ inline Workload workload(std::string_view name) {
   if (name == "deep100") return deep100();
   if (name == "cnn") return made(cnn(tile, workload_classes), tile, {64, 64, 32, 32, 16, 16});
   if (name == "resnet") return made(resnet(tile, workload_classes), tile, {32, 32, 16, 16, 16, 8, 8, 8, 4, 4});
+  // Eight equal layers: a balanced pipeline for any number of stages that divides them.
+  if (name == "even") {
+    auto net = std::make_shared<Sequential>();
+    for (int i = 0; i < 8; ++i) net->add<Conv2d>(32, 32, ConvOptions{.epilogue = {.relu = true}});
+    net->add<GlobalAveragePool>().add<Linear>(32, workload_classes);
+    return made(net, {32, 32, 32}, std::vector<Index>(8, 32));
+  }
   if (name == "unet") return {unet(tile, workload_classes), tile, pixel_loss, training_operations(*unet(tile, workload_classes), {64, 32, 16, 32, 64, 64})};
   if (name == "mlp") return made(make_model(name, tile, workload_classes), tile);  // classify's
   if (name == "mlp784") return made(mlp(digit, {512, 512}, workload_classes), digit);
   // Deep and narrow, so that everything but arithmetic shows: the net of ShallowSpeed (Siboehm, 2022).
   if (name == "shallow") return made(mlp(digit, {128, 127, 126, 125, 124, 123}, workload_classes), digit);
   if (name == "mlp10m") return made(mlp(digit, {2048, 2048, 2048}, workload_classes), digit);  // ten million parameters
-  throw UsageError(fmt::format("there is no model '{}'; there are cnn, resnet, unet, mlp, mlp784, shallow, mlp10m and deep100", name));
+  throw UsageError(fmt::format("there is no model '{}'; there are cnn, resnet, even, unet, mlp, mlp784, shallow, mlp10m and deep100", name));
 }
 
 // The rows of a global batch of `size` images that belong to the micro-batches `mine` of M.

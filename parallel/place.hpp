@@ -10,6 +10,7 @@
 // the tensor group; so the first is for large images, the second for wide layers.
 #pragma once
 
+#include "nn/data.hpp"
 #include "nn/layers.hpp"
 #include "parallel/grid.hpp"
 #include "parallel/pipeline/schedule.hpp"

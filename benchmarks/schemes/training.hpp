@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "benchmarks/resident.hpp"
+#include "nn/checkpoint.hpp"
 #include "parallel/place.hpp"
 #include "parallel/predict.hpp"
 #include "parallel/state.hpp"
