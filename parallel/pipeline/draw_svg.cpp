@@ -66,6 +66,7 @@ class Page {
       for (const auto& spans : row.timeline.ranks) {
         lanes_ = lanes_ || has_reductions(spans);
         most_stages_ = std::max(most_stages_, places_of_stages(spans).size());
+        for (const Span& span : spans) digits_ = std::max(digits_, fmt::to_string(span.what.micro).size());
       }
     }
     // As wide as it takes to write two digits into most boxes, within what a screen shows.
@@ -76,7 +77,7 @@ class Page {
     const auto middle = lengths.begin() + std::ssize(lengths) / 2;
     if (!lengths.empty()) std::ranges::nth_element(lengths, middle);
     const double wanted = lengths.empty() || *middle <= 0 ? 0 : 14 * makespan_ / *middle;
-    plot_ = std::clamp(wanted, 760.0, 1500.0);
+    plot_ = std::clamp(wanted, 760.0, 1800.0);
     per_time_ = makespan_ > 0 ? plot_ / makespan_ : 0;
   }
 
@@ -113,7 +114,7 @@ class Page {
     }
     for (const Row& row : rows_) {
       const std::string name = row.name.empty() ? "" : row.name + ": ";
-      put("<text x=\"{}\" y=\"{}\" fill=\"#555\">{}makespan {}{}, idle {:.1f} % of {} rank{}</text>", gap * 4, y_ += 15, name,
+      put("<text x=\"{}\" y=\"{}\" fill=\"#555\">{}makespan {}{}, idle {:.1f} % of the time of {} rank{}</text>", gap * 4, y_ += 15, name,
           time_text(row.timeline.makespan()), escaped(unit_), 100 * row.timeline.idle_share(), row.timeline.ranks.size(),
           row.timeline.ranks.size() == 1 ? "" : "s");
     }
@@ -149,7 +150,9 @@ class Page {
         std::max(width, 0.3), tall, colour, width > 3 ? " stroke=\"#fff\" stroke-width=\"0.6\"" : "", to_string(span.what), time_text(span.begin),
         time_text(span.end), escaped(unit_));
     const std::string label = op == Op::update ? "U" : fmt::to_string(span.what.micro);
-    const double size = std::min({11.0, height * 0.6, (width - 2) / (0.66 * static_cast<double>(label.size()))});
+    // Where the longest number would not fit, none is written: boxes of one kind look alike.
+    const double room = (width - 1.5) / (0.64 * static_cast<double>(op == Op::update ? 1 : digits_));
+    const double size = std::min({11.0, height * 0.6, room});
     if ((op <= Op::W || op == Op::update) && size >= 6)
       put("<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{:.1f}\" fill=\"{}\" text-anchor=\"middle\">{}</text>", x(span.begin) + width / 2,
           top + tall / 2 + size * 0.36, size, paint.ink, label);
@@ -172,7 +175,7 @@ class Page {
     double at = gap * 4;
     const auto item = [&](const Paint* paint, const std::string& words) {
       const std::size_t swatches = paint && paint->first != paint->last ? std::max<std::size_t>(most_stages_, 1) : 1;
-      const double needed = 14.0 * static_cast<double>(swatches) + 7.0 * static_cast<double>(words.size()) + 22;
+      const double needed = 14.0 * static_cast<double>(swatches) + 6.6 * static_cast<double>(words.size()) + 20;
       if (at > gap * 4 && at + needed > left() + plot_ + right) {
         at = gap * 4;
         y_ += 20;
@@ -200,7 +203,7 @@ class Page {
   std::string unit_, body_;
   double makespan_ = 0, plot_ = 0, per_time_ = 0, y_ = 0;
   bool lanes_ = false;
-  std::size_t most_stages_ = 0;
+  std::size_t most_stages_ = 0, digits_ = 1;
   std::array<bool, 8> used_{};
 };
 
