@@ -12,8 +12,8 @@
 namespace tandem {
 namespace {
 
-constexpr std::array<std::string_view, 10> op_names{"F",      "B",      "I",      "W",           "SEND_F",
-                                                     "RECV_F", "SEND_B", "RECV_B", "REDUCE_GRAD", "UPDATE"};
+constexpr std::array<std::string_view, 11> op_names{"F",      "B",      "I",      "W",           "SEND_F",
+                                                     "RECV_F", "SEND_B", "RECV_B", "REDUCE_GRAD", "UPDATE", "EXCHANGE"};
 bool once_a_stage(Op op) { return op >= Op::reduce; }  // written without a micro-batch
 constexpr int largest_number = 1 << 20;  // of stages and micro-batches: beyond it a file is not a schedule
 

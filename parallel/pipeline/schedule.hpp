@@ -34,6 +34,7 @@ enum class Op : std::uint8_t {
   send_B, receive_B,  // of the gradients on the way back
   reduce,             // the stage's gradients are complete: their sum over the replicas begins; `micro` is 0
   update,             // of the stage's weights; `micro` is 0
+  exchange,           // waiting for other ranks inside another action, as a layer that is split over ranks does; only measured; `micro` is 0
 };
 
 struct Action {
