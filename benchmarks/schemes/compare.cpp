@@ -19,6 +19,7 @@
 
 #include "benchmarks/result_file.hpp"
 #include "benchmarks/schemes/comparison.hpp"
+#include "benchmarks/schemes/page.hpp"
 #include "core/threads.hpp"
 #include "parallel/measure_costs.hpp"
 #include "parallel/mpi/environment.hpp"
@@ -114,14 +115,15 @@ struct Contender {
 
 constexpr int hash_steps = 3;
 
-Contender enter(const Scheme& scheme, const Options& o, const CostProfile& profile, const Scheme& defaults, const Communicator& world, const Turns& turns) {
+Contender enter(const Scheme& scheme, std::int64_t batch, const Options& o, const CostProfile& profile, const Scheme& defaults, const Communicator& world,
+                const Turns& turns) {
   Contender c;
   c.row = {.scheme = scheme, .name = to_string(scheme, defaults), .ranks = static_cast<int>(scheme.grid.size()), .step_seconds = {}, .traffic = {}, .memory = {},
-           .predicted = predict(profile, scheme, o.batch), .measured = {}, .hash = {}};
+           .predicted = predict(profile, scheme, batch), .measured = {}, .hash = {}};
   const int count = c.row.ranks;
   c.comm = std::make_unique<Communicator>(world.split(world.rank() < count ? 0 : 1, world.rank()));
   turns.first_ranks(count, [&] {
-    c.training = std::make_unique<SchemeTraining>(o.model, o.batch, scheme, c.row.predicted.stages, *c.comm);
+    c.training = std::make_unique<SchemeTraining>(o.model, batch, scheme, c.row.predicted.stages, *c.comm);
     for (int i = 0; i < hash_steps; ++i) c.training->step();
     c.row.hash = hex(c.training->weights_hash());
     c.row.same_bits = c.training->same_bits_as_serial();
@@ -154,6 +156,53 @@ class Alone {
   int steps_ = 1;
 };
 
+// Trains from the start until the mean loss of the batch is small enough. The first step's loss is of the starting weights.
+void train_to_loss(SchemeRow& row, const Options& o, const Communicator& comm) {
+  constexpr int most_steps = 200;
+  constexpr double rate = 0.01;
+  SchemeTraining training(o.model, o.batch, row.scheme, row.predicted.stages, comm);
+  comm.barrier();
+  const auto begin = std::chrono::steady_clock::now();
+  for (int step = 1; step <= most_steps; ++step) {
+    const StepResult result = training.step(rate);  // the same on every rank
+    if (result.loss / result.weight > o.loss) continue;
+    row.steps_to_loss = step;
+    row.seconds_to_loss = max_over_ranks(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), comm);
+    return;
+  }
+}
+
+// 1, 2, 4, ... ranks: the batch as it is (strong), and a part of it for each of the ranks that work (weak), with as many images in a micro-batch.
+std::vector<ScalingPoint> scaling(const Options& o, const CostProfile& profile, const Communicator& world, const Turns& turns) {
+  struct Entry {
+    ScalingPoint point;
+    std::int64_t batch;
+    Contender contender;
+  };
+  std::vector<Entry> entries;
+  for (const std::string_view kind : {"data", "pipeline"})
+    for (const bool weak : {false, true})
+      for (int p = 1; p <= o.ranks; p *= 2) {
+        Scheme scheme{.micro_batches = weak ? std::max(1, o.micro_batches * p / o.ranks) : o.micro_batches};
+        (kind == "data" ? scheme.grid.data : scheme.grid.pipeline) = p;
+        const std::int64_t batch = weak ? std::max<std::int64_t>(scheme.micro_batches, o.batch * p / o.ranks) : o.batch;
+        try {
+          entries.push_back({{.kind = std::string(kind), .ranks = p, .weak = weak}, batch, enter(scheme, batch, o, profile, {}, world, turns)});
+        } catch (const UsageError&) {  // more stages than layers, or ranks than micro-batches
+        }
+      }
+  for (int round = 0; round < o.rounds; ++round)
+    for (auto& [point, batch, c] : entries)
+      turns.first_ranks(c.row.ranks, [&, &row = c.row, &training = c.training, steps = c.steps] { row.step_seconds.push_back(time_steps(*training, steps)); });
+  std::vector<ScalingPoint> points;
+  for (Entry& entry : entries) {
+    if (world.rank() != 0) continue;
+    entry.point.images_per_second = entry.contender.row.images_per_second(entry.batch);
+    points.push_back(entry.point);
+  }
+  return points;
+}
+
 CostProfile profile_for(const Options& o, const Communicator& world) {
   if (!o.profile.empty()) return load_cost_profile(o.profile);
   CostProfile profile{.about = "measured by compare", .machine = profile_machine(world), .model = {}};
@@ -177,7 +226,7 @@ int compare(const Communicator& all, int argc, char** argv) {
   for (const Scheme& scheme : schemes)
     if (scheme.grid.size() > o.ranks)
       throw UsageError(fmt::format("{} takes {} ranks, and there are {}; start more with tandem run -n", to_string(scheme, defaults), scheme.grid.size(), o.ranks));
-  const ResultFile json(o.json, all);
+  const ResultFile json(o.json, all), csv(o.csv, all), html(o.html, all);  // whether they can be written, now and not after all measuring
   set_thread_count(o.threads);
   const Communicator world = all.split(all.rank() < o.ranks ? 0 : 1, all.rank());
   if (all.rank() >= o.ranks) return 0;
@@ -186,13 +235,13 @@ int compare(const Communicator& all, int argc, char** argv) {
   const bool talks = world.rank() == 0;
   const CostProfile profile = profile_for(o, world);
   Comparison result{.model = o.model, .machine = profile.about, .batch = o.batch, .ranks = o.ranks, .threads = o.threads, .rounds = o.rounds, .hash_steps = hash_steps,
-                    .defaults = defaults, .rows = {}, .loss = o.loss};
+                    .defaults = defaults, .rows = {}, .scaling = {}, .loss = o.loss};
   if (talks) fmt::print("{}, batch {} in {} micro-batches, {} ranks of {} thread(s), {} rounds\n\n", o.model, o.batch, o.micro_batches, o.ranks, o.threads, o.rounds);
 
   std::vector<Contender> contenders;
   for (const Scheme& scheme : schemes) {
     try {
-      contenders.push_back(enter(scheme, o, profile, defaults, world, turns));
+      contenders.push_back(enter(scheme, o.batch, o, profile, defaults, world, turns));
     } catch (const UsageError& error) {  // every rank throws the same
       if (!o.schemes.empty()) throw;
       if (talks) fmt::print("left out: {}: {}\n", to_string(scheme, defaults), error.what());
@@ -205,6 +254,9 @@ int compare(const Communicator& all, int argc, char** argv) {
     for (Contender& c : contenders)
       turns.first_ranks(c.row.ranks, [&] { c.row.step_seconds.push_back(time_steps(*c.training, c.steps)); });
   }
+  if (o.loss > 0)
+    for (Contender& c : contenders) turns.first_ranks(c.row.ranks, [&] { train_to_loss(c.row, o, *c.comm); });
+  if (o.scaling) result.scaling = scaling(o, profile, world, turns);
   result.images_alone = median(alone_rates);
   for (Contender& c : contenders) {
     if (!talks) continue;
@@ -215,6 +267,9 @@ int compare(const Communicator& all, int argc, char** argv) {
   json.write(talks ? json_of(result) : nlohmann::json());
   on_rank_0(world, [&] {
     if (!o.csv.empty()) write_file(o.csv, csv_of(result));
+    if (!o.html.empty()) write_file(o.html, page_of(result, fmt::format("tandem run -n {} compare {}", all.size(), fmt::join(argv + 1, argv + argc, " "))));
+    for (const std::string& path : {o.json, o.csv, o.html})
+      if (!path.empty()) fmt::print("wrote {}\n", path);
   });
   return 0;
 }

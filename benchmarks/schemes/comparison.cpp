@@ -66,7 +66,10 @@ nlohmann::json json_of(const Comparison& c) {
                     {"same_bits_as_serial", row.same_bits},
                     {"steps_to_loss", row.steps_to_loss},
                     {"seconds_to_loss", row.seconds_to_loss}});
-  return {{"model", c.model},   {"batch", c.batch},   {"ranks", c.ranks},           {"threads", c.threads},
+  nlohmann::json scaling = nlohmann::json::array();
+  for (const ScalingPoint& p : c.scaling)
+    scaling.push_back({{"kind", p.kind}, {"ranks", p.ranks}, {"weak", p.weak}, {"images_per_second", p.images_per_second}});
+  return {{"scaling", scaling}, {"loss", c.loss}, {"model", c.model},   {"batch", c.batch},   {"ranks", c.ranks},           {"threads", c.threads},
           {"rounds", c.rounds}, {"machine", c.machine}, {"images_per_second_alone", c.images_alone}, {"rows", rows}};
 }
 

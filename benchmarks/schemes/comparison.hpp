@@ -29,12 +29,20 @@ struct SchemeRow {
   double images_per_second(std::int64_t batch) const { return static_cast<double>(batch) / step(); }
 };
 
+struct ScalingPoint {
+  std::string kind;   // data or pipeline
+  int ranks = 1;
+  bool weak = false;  // whether the batch grows with the ranks
+  double images_per_second = 0;
+};
+
 struct Comparison {
   std::string model, machine;
   std::int64_t batch = 0;
   int ranks = 1, threads = 1, rounds = 0, hash_steps = 0;
   Scheme defaults;                     // of what a scheme's name leaves out
   std::vector<SchemeRow> rows;
+  std::vector<ScalingPoint> scaling;
   double images_alone = 0;             // images/s of one rank that trains for itself while all others do so too
   double loss = 0;                     // the loss to reach, or 0
 
