@@ -79,7 +79,7 @@ inline Workload workload(std::string_view name) {
     auto net = std::make_shared<Sequential>();
     for (int i = 0; i < 8; ++i) net->add<Conv2d>(32, 32, ConvOptions{.epilogue = {.relu = true}});
     net->add<GlobalAveragePool>().add<Linear>(32, workload_classes);
-    return made(net, {32, 32, 32}, std::vector<Index>(8, 32));
+    return made(net, {16, 16, 32}, std::vector<Index>(8, 16));
   }
   if (name == "unet") return {unet(tile, workload_classes), tile, pixel_loss, training_operations(*unet(tile, workload_classes), {64, 32, 16, 32, 64, 64})};
   if (name == "mlp") return made(make_model(name, tile, workload_classes), tile);  // classify's

@@ -158,8 +158,8 @@ class Alone {
 
 // Trains from the start until the mean loss of the batch is small enough. The first step's loss is of the starting weights.
 void train_to_loss(SchemeRow& row, const Options& o, const Communicator& comm) {
-  constexpr int most_steps = 200;
-  constexpr double rate = 0.01;
+  constexpr int most_steps = 60;
+  constexpr double rate = 0.05;
   SchemeTraining training(o.model, o.batch, row.scheme, row.predicted.stages, comm);
   comm.barrier();
   const auto begin = std::chrono::steady_clock::now();
