@@ -16,6 +16,7 @@ constexpr std::array<std::string_view, 11> op_names{"F",      "B",      "I",    
                                                      "RECV_F", "SEND_B", "RECV_B", "REDUCE_GRAD", "UPDATE", "EXCHANGE"};
 bool once_a_stage(Op op) { return op >= Op::reduce; }  // written without a micro-batch
 constexpr int largest_number = 1 << 20;  // of stages and micro-batches: beyond it a file is not a schedule
+constexpr std::size_t largest_file = std::size_t{256} << 20;  // bytes; 4096 ranks with 1024 micro-batches have 90 MB
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blank = " \t\r\"";
@@ -104,6 +105,15 @@ Schedule parse_schedule(std::string_view csv) {
   return schedule;
 }
 
+Schedule read_schedule(const std::string& path) {
+  const std::string csv = read_file(path, largest_file);  // whose errors name it already
+  try {
+    return parse_schedule(csv);
+  } catch (const Error& error) {
+    fail("{}: {}", path, error.what());
+  }
+}
+
 std::vector<int> ranks_of_stages(const Schedule& schedule) {
   std::vector<int> rank_of(static_cast<std::size_t>(schedule.stages), -1);
   for (int rank = schedule.ranks(); rank-- > 0;)
@@ -141,11 +151,7 @@ std::vector<int> ScheduleChoice::ranks_of_stages(int p) const { return tandem::r
 ScheduleChoice schedule_choice(const std::string& name_or_file, int chunks) {
   ScheduleChoice choice{.name = name_or_file, .chunks = chunks};
   if (name_or_file.ends_with(".csv")) {
-    try {
-      choice.given = parse_schedule(read_file(name_or_file));
-    } catch (const Error& error) {
-      fail("{}: {}", name_or_file, error.what());
-    }
+    choice.given = read_schedule(name_or_file);
   } else {
     schedule_named(name_or_file, 1, 1, chunks);  // throws what is wrong
   }

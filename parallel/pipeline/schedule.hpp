@@ -58,6 +58,7 @@ struct Schedule {
 // stage and micro-batch follows; it is read as I. Errors name line and cell.
 std::string to_csv(const Schedule& schedule);
 Schedule parse_schedule(std::string_view csv);
+Schedule read_schedule(const std::string& path);  // of at most 256 MiB. Errors name the path
 
 // The rank that runs each stage: of its first action found. Error if some stage has none.
 std::vector<int> ranks_of_stages(const Schedule& schedule);

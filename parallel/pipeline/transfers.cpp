@@ -30,4 +30,16 @@ Schedule with_transfers(const Schedule& schedule) {
   return result;
 }
 
+Schedule without_transfers(Schedule schedule) {
+  for (auto& program : schedule.programs) std::erase_if(program, [](const Action& a) { return a.op > Op::W; });
+  return schedule;
+}
+
+std::int64_t count_messages(const Schedule& schedule) {
+  const std::vector<int> rank_of = ranks_of_stages(schedule);
+  std::int64_t boundaries = 0;
+  for (std::size_t s = 1; s < rank_of.size(); ++s) boundaries += rank_of[s] != rank_of[s - 1];
+  return 2 * boundaries * schedule.micros;
+}
+
 }  // namespace tandem

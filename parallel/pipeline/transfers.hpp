@@ -13,5 +13,9 @@ namespace tandem {
 // Sends after the action that makes a value, receives before the one that takes it, only where the two are on different ranks; a reduction behind
 // the last B or W of each stage. `schedule` has none of these yet and is valid; else Error.
 Schedule with_transfers(const Schedule& schedule);
+Schedule without_transfers(Schedule schedule);  // the other way round: F, B, I and W alone
+
+// How many messages a step has: 2 m for each boundary between stages of different ranks. Counted without writing them down.
+std::int64_t count_messages(const Schedule& schedule);
 
 }  // namespace tandem

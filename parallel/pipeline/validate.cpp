@@ -33,7 +33,13 @@ void validate(const Schedule& schedule) {
   require(schedule.stages > 0 && schedule.micros > 0 && schedule.ranks() > 0, "schedule: {} stages, {} micro-batches, {} ranks; each must be 1 or more",
           schedule.stages, schedule.micros, schedule.ranks());
   const auto micros = static_cast<std::size_t>(schedule.micros);
-  std::vector<Progress> progress(static_cast<std::size_t>(schedule.stages) * micros);
+  // Before memory is taken for each pair of stage and micro-batch: a file of one line may name the millionth of both.
+  const std::size_t pairs = static_cast<std::size_t>(schedule.stages) * micros;
+  std::size_t actions = 0;
+  for (const auto& program : schedule.programs) actions += program.size();
+  require(pairs <= (1 << 16) || actions >= 2 * pairs, "schedule: {} actions for {} stages and {} micro-batches; expected F and B of each, {}", actions,
+          schedule.stages, schedule.micros, 2 * pairs);
+  std::vector<Progress> progress(pairs);
   std::vector<int> rank_of(static_cast<std::size_t>(schedule.stages), -1);
   Problems problems;
 
