@@ -89,11 +89,12 @@ LayerProfile layer_of(const Field& field) {
   layer.output_values = field["output_values"].whole<std::size_t>();
   const Field tensor = field["tensor"], spatial = field["spatial"];
   layer.tensor_share = std::min(1.0, tensor["share"].number());
-  layer.tensor_forward_values = tensor["forward_values"].whole<std::size_t>();
-  layer.tensor_backward_values = tensor["backward_values"].whole<std::size_t>();
+  layer.tensor_forward_summed = tensor["forward_summed"].whole<std::size_t>();
+  layer.tensor_forward_gathered = tensor["forward_gathered"].whole<std::size_t>();
+  layer.tensor_backward_summed = tensor["backward_summed"].whole<std::size_t>();
   layer.spatial_share = std::min(1.0, spatial["share"].number());
-  layer.halo_values = spatial["halo_values"].whole<std::size_t>();
-  layer.gathered_values = spatial["gathered_values"].whole<std::size_t>();
+  layer.halo_values = spatial["halo"].whole<std::size_t>();
+  layer.spatial_gathered = spatial["gathered"].whole<std::size_t>();
   return layer;
 }
 
@@ -104,8 +105,10 @@ Json json_of(const LayerProfile& layer) {
                       {"activation_bytes", p.activation_bytes}, {"work_bytes", p.work_bytes}});
   return {{"name", layer.name}, {"points", points}, {"parameters", layer.parameters}, {"statistics", layer.statistics}, {"accumulate", layer.accumulate},
           {"update", layer.update}, {"output_values", layer.output_values},
-          {"tensor", {{"share", layer.tensor_share}, {"forward_values", layer.tensor_forward_values}, {"backward_values", layer.tensor_backward_values}}},
-          {"spatial", {{"share", layer.spatial_share}, {"halo_values", layer.halo_values}, {"gathered_values", layer.gathered_values}}}};
+          {"tensor",
+           {{"share", layer.tensor_share}, {"forward_summed", layer.tensor_forward_summed}, {"forward_gathered", layer.tensor_forward_gathered},
+            {"backward_summed", layer.tensor_backward_summed}}},
+          {"spatial", {{"share", layer.spatial_share}, {"halo", layer.halo_values}, {"gathered", layer.spatial_gathered}}}};
 }
 
 }  // namespace

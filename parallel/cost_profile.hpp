@@ -44,13 +44,14 @@ struct LayerProfile {
   Seconds update = 0;                    // one step of the optimiser
   std::size_t output_values = 0;         // of one sample
 
-  // Where the layer is split over a tensor group: the share of its time that divides, values of a sample summed over the group.
+  // Where the layer is split over a tensor group: the share of its time that divides; values of a sample that are summed over the group, or
+  // gathered from it.
   double tensor_share = 0;
-  std::size_t tensor_forward_values = 0, tensor_backward_values = 0;
-  // Where images are: the share of its time that divides; values of a sample that a rank gets from both neighbours before it; or, where the
-  // image comes together again, the values that are gathered.
+  std::size_t tensor_forward_summed = 0, tensor_forward_gathered = 0, tensor_backward_summed = 0;
+  // Where images are: the share of its time that divides; values of a sample that a rank gets from both neighbours together; where the image comes
+  // together again, all its values.
   double spatial_share = 0;
-  std::size_t halo_values = 0, gathered_values = 0;
+  std::size_t halo_values = 0, spatial_gathered = 0;
 
   // Between two measured numbers of rows on the line through both, below the first and beyond the last on through the nearest two; nothing is
   // negative. rows = 0 costs nothing.

@@ -88,6 +88,11 @@ Seconds GroupCost::allgather(std::size_t values) {
   return walk("allgather", values, [&] { return duration(plans_of_all(plan, ranks_, values), value_bytes_, links_); });
 }
 
+Seconds GroupCost::ring_gather(std::size_t values) {
+  if (ranks_ == 1) return 0;
+  return walk("ring", values, [&] { return duration(plans_of_all(ring_allgather, ranks_, values), value_bytes_, links_); });
+}
+
 Traffic GroupCost::sum_traffic(std::size_t values) {
   if (ranks_ == 1) return {};
   switch (how()) {
@@ -102,6 +107,8 @@ Traffic GroupCost::allreduce_traffic(std::size_t values) const { return tandem::
 Traffic GroupCost::whole_traffic(std::size_t values) const {
   return halves() ? halving_allreduce_traffic(ranks_, values * value_bytes_) : ring_allreduce_traffic(ranks_, values * value_bytes_);
 }
+
+Traffic GroupCost::ring_gather_traffic(std::size_t values) const { return ring_allgather_traffic(ranks_, values * value_bytes_); }
 
 Traffic GroupCost::half_traffic(std::size_t values) const {
   const std::size_t bytes = values * value_bytes_;

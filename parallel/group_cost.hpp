@@ -28,17 +28,20 @@ class GroupCost {
   int nodes() const { return nodes_; }
   bool on_one_node() const { return nodes_ == 1; }
 
-  // Of `values` values. sum: of gradients, as summed_memory("auto") does it; allreduce: as the function of that name.
+  // Of `values` values. sum: of gradients, as summed_memory("auto") does it; allreduce: as the function of that name; reduce_scatter and allgather:
+  // as ShardedMemory does them, by halving if it can; ring_gather: as gather_slices() does it.
   Seconds sum(std::size_t values);
   Seconds allreduce(std::size_t values);
   Seconds reduce_scatter(std::size_t values);
   Seconds allgather(std::size_t values);
+  Seconds ring_gather(std::size_t values);
   Seconds message(std::size_t values) const { return links_.message(values * value_bytes_); }
 
   Traffic sum_traffic(std::size_t values);
   Traffic allreduce_traffic(std::size_t values) const;
   Traffic whole_traffic(std::size_t values) const;  // of what sharded exchange sums whole
-  Traffic half_traffic(std::size_t values) const;  // of a reduce-scatter or an allgather
+  Traffic ring_gather_traffic(std::size_t values) const;
+  Traffic half_traffic(std::size_t values) const;   // of a reduce-scatter or an allgather
 
  private:
   enum class How { window, hierarchical, messages };

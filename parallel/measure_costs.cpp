@@ -197,6 +197,22 @@ LayerPoint point_of(const Samples& samples, double rows, const Communicator& wor
   return {.rows = rows, .forward = values[0], .backward_input = input, .backward_weight = values[1] - input, .activation_bytes = values[3], .work_bytes = values[4]};
 }
 
+// Values of one sample that go into a split layer and come out of its product, before pooling; `image`: of the child that it is in.
+struct Ends {
+  Index in = 0, out = 0;
+};
+Ends ends_of(const Module& layer, const Shape& image, std::size_t passed_on) {
+  if (const auto* conv = dynamic_cast<const Conv2d*>(&layer)) {
+    const Index stride = conv->options().stride;
+    return {image[1] * image[2] * conv->in(), image[1] / stride * (image[2] / stride) * conv->out()};
+  }
+  if (dynamic_cast<const Linear*>(&layer)) {
+    const Shape weight = layer.parameters().front().variable.shape();
+    return {weight[1], weight[0]};
+  }
+  return {static_cast<Index>(passed_on), static_cast<Index>(passed_on)};
+}
+
 // How layers divide where they are split: what tensor_parallel() would make of them, and halos of convolutions on images split by rows.
 void describe_splits(ModelProfile& profile, Sequential& model, const std::vector<Shape>& inputs) {
   const auto child_of = [&](const TensorAssignment& a) {
@@ -206,19 +222,22 @@ void describe_splits(ModelProfile& profile, Sequential& model, const std::vector
     }
     fail("profile: a split layer is not in the model");
   };
-  const auto values = [&](std::size_t i) { return static_cast<std::size_t>(inputs[i].size() / inputs[i][0]); };
+  bool first = true;  // its input needs no gradient
   for (const TensorAssignment& a : plan_tensor_parallel(model)) {
     const std::size_t i = child_of(a);
     LayerProfile& layer = profile.layers[i];
+    const Ends ends = ends_of(*a.parent->children()[a.child], inputs[i], layer.output_values);
     layer.tensor_share = 1;
-    if (a.role == TensorRole::row || (a.role == TensorRole::column && a.result == Layout::whole)) layer.tensor_forward_values += layer.output_values;
-    if (a.role == TensorRole::column && i > 0) layer.tensor_backward_values += values(i);
+    if (a.role == TensorRole::row) layer.tensor_forward_summed += count_of(ends.out);
+    if (a.role != TensorRole::row && a.result == Layout::whole) layer.tensor_forward_gathered += layer.output_values;
+    if (a.role == TensorRole::column && !first) layer.tensor_backward_summed += count_of(ends.in);
+    first = false;
   }
   for (std::size_t i = 0; i < model.size() && inputs[i].rank() == 4; ++i) {
     Module& child = *model.children()[i];
     LayerProfile& layer = profile.layers[i];
     if (dynamic_cast<Flatten*>(&child) || dynamic_cast<GlobalAveragePool*>(&child)) {
-      layer.gathered_values = dynamic_cast<Flatten*>(&child) ? values(i) : layer.output_values;
+      layer.spatial_gathered = dynamic_cast<Flatten*>(&child) ? count_of(inputs[i].size() / inputs[i][0]) : layer.output_values;
       break;
     }
     layer.spatial_share = 1;

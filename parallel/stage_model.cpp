@@ -69,14 +69,19 @@ void SchemeModel::add_layer(StageModel& stage, const LayerProfile& layer) const 
 void SchemeModel::add_splits(StageModel& stage, const LayerProfile& layer) {
   const auto of_micro_batch = [&](std::size_t sample) { return rounded(rows_ * static_cast<double>(sample)); };
   const auto passes = static_cast<std::size_t>(scheme_.micro_batches);
-  const auto sum = [&](GroupCost& group, std::size_t values, int groups, double StageCost::*when) {
+  const auto sum = [&](GroupCost& group, std::size_t sample, int groups, double StageCost::*when) {
+    const std::size_t values = of_micro_batch(sample);
     if (group.ranks() == 1 || values == 0) return;
     stage.passing.*when += group.allreduce(values);
     stage.traffic += passes * static_cast<std::size_t>(groups) * group.allreduce_traffic(values);
   };
-  sum(tensor_, of_micro_batch(layer.tensor_forward_values), scheme_.grid.spatial, &StageCost::forward);
-  sum(tensor_, of_micro_batch(layer.tensor_backward_values), scheme_.grid.spatial, &StageCost::backward_input);
-  sum(spatial_, of_micro_batch(layer.gathered_values), scheme_.grid.tensor, &StageCost::forward);
+  sum(tensor_, layer.tensor_forward_summed, scheme_.grid.spatial, &StageCost::forward);
+  sum(tensor_, layer.tensor_backward_summed, scheme_.grid.spatial, &StageCost::backward_input);
+  sum(spatial_, layer.spatial_gathered, scheme_.grid.tensor, &StageCost::forward);
+  if (const std::size_t gathered = of_micro_batch(layer.tensor_forward_gathered); tensor_.ranks() > 1 && gathered > 0) {
+    stage.passing.forward += tensor_.ring_gather(gathered);
+    stage.traffic += passes * static_cast<std::size_t>(scheme_.grid.spatial) * tensor_.ring_gather_traffic(gathered);
+  }
   if (const std::size_t halo = of_micro_batch(layer.halo_values); spatial_.ranks() > 1 && halo > 0) {
     stage.passing.forward += spatial_.message(halo / 2);
     stage.passing.backward_input += spatial_.message(halo / 2);
