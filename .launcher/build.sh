@@ -55,14 +55,14 @@ do_test() {
 }
 
 #? demo [--out DIR] [--data DIR] [--ranks N] [--no-open] [CLASSIFY ARGUMENTS...]
-#?   From nothing to a result: trains a satellite-image classifier on two ranks and writes a report.
+#?   From nothing to a result: trains a satellite-image classifier on two ranks and writes a report, then compares all parallel schemes.
 #?   It installs and builds first. The images are those of DIR (a folder of class folders), else EuroSAT if `tandem data
 #?   eurosat` has fetched it, else made-up tiles that need no download.
-#?     tandem demo                         writes out/demo/report.html and shows it
+#?     tandem demo                         writes out/demo/report.html and schemes.html and shows them
 #?     tandem demo --no-open --out /tmp/demo --epochs 1
 do_demo() {
   exit_on_help "$@"
-  local out=$root/out/demo data="" ranks=2 show=1 others=()
+  local out=$root/out/demo data="" ranks=2 show=1 others=() page
   while (($#)); do
     case $1 in
       --out) out=${2:-}; shift ;;
@@ -77,10 +77,14 @@ do_demo() {
   # Half the epochs of a serious run, where there are many images: within three minutes on two cores.
   [[ -z $data || " ${others[*]} " == *" --epochs"* ]] || others+=(--epochs 8)
   mkdir -p "$out"
-  do_build classify
+  do_build classify compare
   do_run -n "$ranks" classify ${data:+--data "$data"} --report "$out/report.html" --json "$out/result.json" "${others[@]}"
-  echo "report: $(readlink -f "$out/report.html")"
-  if ((show)) && [[ -n ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]] && have xdg-open; then xdg-open "$out/report.html" || say "no browser opened it"; fi
+  echo
+  do_run -n "$ranks" compare --quick --model even --html "$out/schemes.html" --json "$out/schemes.json"
+  for page in report schemes; do
+    echo "$page: $(readlink -f "$out/$page.html")"
+    if ((show)) && [[ -n ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]] && have xdg-open; then xdg-open "$out/$page.html" || say "no browser opened it"; fi
+  done
 }
 
 # Name, on how many ranks it runs unless told otherwise, what it measures. The program has the same name.
@@ -88,6 +92,7 @@ benchmarks() { cat <<'TABLE'
 peers          1  our training step against PyTorch's: same network, same threads
 allreduce      2  our allreduce algorithms against MPI_Allreduce, by message size
 data_parallel  2  two ranks that train together against two that train alone
+compare        2  every parallel scheme on one model: time, speed-up, messages, memory; predicted and measured
 spatial        4  memory and time of a U-Net on one large image that four ranks share
 kernels        1  convolutions, matrix products and passes over memory, against the peak and other libraries
 TABLE
