@@ -116,14 +116,10 @@ Json json_of(const LayerProfile& layer) {
 LayerPoint LayerProfile::at(double rows) const {
   if (rows <= 0) return {};
   require(!points.empty(), "layer '{}': nothing was measured", name);
-  if (points.size() == 1) {  // all that one point can say: in proportion
-    const double share = rows / points[0].rows;
-    const LayerPoint& p = points[0];
-    return {rows, share * p.forward, share * p.backward_input, share * p.backward_weight, share * p.activation_bytes, share * p.work_bytes};
-  }
-  auto right = std::ranges::upper_bound(points, rows, {}, &LayerPoint::rows);
-  right = std::clamp(right, points.begin() + 1, points.end() - 1);
-  const LayerPoint &b = *right, &a = *std::prev(right);
+  const auto right = std::ranges::lower_bound(points, rows, {}, &LayerPoint::rows);
+  const bool beyond = right == points.end();  // in proportion to the last: two points would magnify their errors
+  const LayerPoint& b = beyond ? points.back() : right == points.begin() && points.size() > 1 ? points[1] : *right;
+  const LayerPoint a = beyond || points.size() == 1 ? LayerPoint{} : *(&b - 1);
   const double x = (rows - a.rows) / (b.rows - a.rows);
   const auto between = [&](double LayerPoint::*what) { return std::max(0.0, a.*what + x * (b.*what - a.*what)); };
   return {.rows = rows, .forward = between(&LayerPoint::forward), .backward_input = between(&LayerPoint::backward_input),

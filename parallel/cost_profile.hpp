@@ -53,8 +53,8 @@ struct LayerProfile {
   double spatial_share = 0;
   std::size_t halo_values = 0, spatial_gathered = 0;
 
-  // Between two measured numbers of rows on the line through both, below the first and beyond the last on through the nearest two; nothing is
-  // negative. rows = 0 costs nothing.
+  // Between two measured numbers of rows: on the line through both. Below the first: on through the first two, but never negative. Beyond the last,
+  // or if there is only one: in proportion to it. rows = 0 costs nothing.
   LayerPoint at(double rows) const;
   std::size_t parameter_count() const;
 };

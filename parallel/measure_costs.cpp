@@ -11,6 +11,7 @@
 #include "core/memory.hpp"
 #include "parallel/collectives/links.hpp"
 #include "parallel/collectives/shared_window.hpp"
+#include "parallel/outline.hpp"
 #include "parallel/tensor/tensor_parallel.hpp"
 
 namespace tandem {
@@ -31,9 +32,6 @@ Seconds median(std::vector<Seconds> times) {
 }
 
 // --- the machine -----------------------------------------------------------------------------------------------------------------------
-
-// A message between processes of one host: a microsecond, 5 GB/s; between hosts 25 microseconds, 1.2 GB/s (10 Gbit/s Ethernet); 10 GB/s added.
-constexpr Link typical_host{.alpha = 1e-6, .beta = 2e-10, .gamma = 1e-10}, typical_network{.alpha = 25e-6, .beta = 8e-10, .gamma = 1e-10};
 
 // What rank 0 knows, on every rank.
 LinkProfile of_rank_0(const LinkProfile& links, const Communicator& world) {
@@ -213,8 +211,17 @@ Ends ends_of(const Module& layer, const Shape& image, std::size_t passed_on) {
   return {static_cast<Index>(passed_on), static_cast<Index>(passed_on)};
 }
 
-// How layers divide where they are split: what tensor_parallel() would make of them, and halos of convolutions on images split by rows.
-void describe_splits(ModelProfile& profile, Sequential& model, const std::vector<Shape>& inputs) {
+// How layers divide where they are split: what tensor_parallel() would make of them.
+void outline_tensor_split(ModelProfile& profile, Sequential& model, const Shape& sample) {
+  std::vector<Shape> inputs;  // of each child
+  {
+    const NoGradient no_gradient;
+    Variable x(Tensor::zeros(batch_shape(1, sample)));
+    for (const auto& child : model.children()) {
+      inputs.push_back(x.shape());
+      x = child->forward(x, {});
+    }
+  }
   const auto child_of = [&](const TensorAssignment& a) {
     for (std::size_t i = 0; i < model.size(); ++i) {
       const std::vector<Module*> below = model.children()[i]->modules();
@@ -232,18 +239,6 @@ void describe_splits(ModelProfile& profile, Sequential& model, const std::vector
     if (a.role != TensorRole::row && a.result == Layout::whole) layer.tensor_forward_gathered += layer.output_values;
     if (a.role == TensorRole::column && !first) layer.tensor_backward_summed += count_of(ends.in);
     first = false;
-  }
-  for (std::size_t i = 0; i < model.size() && inputs[i].rank() == 4; ++i) {
-    Module& child = *model.children()[i];
-    LayerProfile& layer = profile.layers[i];
-    if (dynamic_cast<Flatten*>(&child) || dynamic_cast<GlobalAveragePool*>(&child)) {
-      layer.spatial_gathered = dynamic_cast<Flatten*>(&child) ? count_of(inputs[i].size() / inputs[i][0]) : layer.output_values;
-      break;
-    }
-    layer.spatial_share = 1;
-    for (const Module* module : child.modules())
-      if (const auto* conv = dynamic_cast<const Conv2d*>(module))
-        layer.halo_values += static_cast<std::size_t>((conv->options().kernel - 1) * inputs[i][2] * conv->in());
   }
 }
 
@@ -273,22 +268,10 @@ ModelProfile profile_model(std::string name, Sequential& model, const Shape& sam
                            double& slowdown) {
   require(!how.rows.empty() && how.repetitions > 0 && model.size() > 0, "profile: {} numbers of rows, {} repetitions, {} layers", how.rows.size(), how.repetitions,
           model.size());
-  ModelProfile profile{.name = std::move(name), .value_bytes = sizeof(real), .sample_values = static_cast<std::size_t>(sample.size()), .optimizer = how.optimizer,
-                       .moments = how.optimizer == "sgd" ? 1 : 2, .loss = {.name = "loss"}};
-  std::vector<Shape> inputs;
-  {
-    const NoGradient no_gradient;
-    Variable x(Tensor::zeros(batch_shape(2, sample)));
-    for (const auto& child : model.children()) {
-      inputs.push_back(x.shape());
-      x = child->run(x, {});
-      LayerProfile layer{.name = child->path(), .output_values = static_cast<std::size_t>(x.value().size() / 2)};
-      for (const Parameter& p : child->parameters()) layer.parameters.push_back(static_cast<std::size_t>(p.variable.value().size()));
-      for (const Module* module : child->modules()) layer.statistics += static_cast<std::size_t>(module->statistics_size());
-      profile.layers.push_back(std::move(layer));
-    }
-  }
-  describe_splits(profile, model, inputs);
+  ModelProfile profile = outline(std::move(name), model, sample);
+  profile.optimizer = how.optimizer;
+  profile.moments = how.optimizer == "sgd" ? 1 : 2;
+  outline_tensor_split(profile, model, sample);
 
   LayerClock clock(model, sample, loss, how);
   for (const std::int64_t rows : how.rows) {

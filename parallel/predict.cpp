@@ -130,8 +130,11 @@ Prediction predict(const CostProfile& profile, const Scheme& scheme, std::int64_
   }
   result.step = result.timeline.makespan();
   result.images_per_second = static_cast<double>(batch) / result.step;
-  result.idle_share = result.timeline.idle_share();
-  result.exposed_communication = std::max(0.0, result.step - simulate(schedule, free).makespan());
+  const Timeline unhindered = simulate(schedule, free);
+  result.exposed_communication = std::max(0.0, result.step - unhindered.makespan());
+  result.computing = unhindered.makespan() * (1 - unhindered.idle_share());
+  result.bubble = std::max(0.0, result.step - result.exposed_communication - result.computing);
+  result.idle_share = result.step > 0 ? 1 - result.computing / result.step : 0;
 
   // Every replica's pipeline, and what the groups exchange within each stage.
   const int copies = scheme.grid.spatial * scheme.grid.tensor;

@@ -52,8 +52,13 @@ struct Prediction {
   Seconds step = 0;
   double images_per_second = 0;
   Traffic traffic;                    // of a step, all ranks together
-  double idle_share = 0;              // of ranks x step
+
+  // step = computing + bubble + exposed_communication
+  Seconds computing = 0;              // mean over the ranks
+  Seconds bubble = 0;                 // waiting that the schedule makes even if messages cost no time
   Seconds exposed_communication = 0;  // how much shorter the step would be if messages cost no time
+  double idle_share = 0;              // 1 - computing / step
+
   MemoryNeed memory;                  // of the rank that needs most
   std::vector<Range> stages;          // the layers of each; interleaved: of each chunk
   Timeline timeline;                  // of the first copy of the model; the others do the same
