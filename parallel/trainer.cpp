@@ -14,6 +14,7 @@
 #include "parallel/pipeline/simulate.hpp"
 #include "parallel/pipeline/transfers.hpp"
 #include "parallel/spatial/ops.hpp"
+#include "parallel/trace.hpp"
 
 namespace tandem {
 namespace {
@@ -301,6 +302,7 @@ class Trainer::StepPass final : public Pass {
 StepResult Trainer::step(const Batch& batch, double learning_rate) {
   require(static_cast<std::int64_t>(batch.micro_batches.size()) == mine_.size(), "trainer: the batch has {} micro-batches, this rank runs {}",
           batch.micro_batches.size(), mine_.size());
+  const int first_stage = pipeline_.stages.front().index;
   exchange_->begin_step();
   {
     StepPass pass(*this, batch);
@@ -311,6 +313,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
 
   {
     const ProfileScope scope("sum of gradients");
+    const auto span = Trace::span({Op::reduce, first_stage});
     exchange_->finish();
   }
   Tensor totals = exchange_->slot(exchange_->totals_slot());
@@ -329,6 +332,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   }
   {
     const ProfileScope scope("update");
+    const auto span = Trace::span({Op::update, first_stage});
     double scale = 1 / weight;
     if (options_.clip > 0) {
       result.gradient_norm = global_gradient_norm(scale);
@@ -338,6 +342,7 @@ StepResult Trainer::step(const Batch& batch, double learning_rate) {
   }
   {
     const ProfileScope scope("new parameters to all");
+    const auto span = Trace::span({Op::exchange, first_stage});
     exchange_->publish();
     share_tied_values();
   }

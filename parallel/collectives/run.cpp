@@ -8,6 +8,7 @@
 #include "core/error.hpp"
 #include "core/memory.hpp"
 #include "parallel/collectives/sum.hpp"
+#include "parallel/trace.hpp"
 
 namespace tandem {
 namespace {
@@ -65,6 +66,8 @@ class Walk final : public Collective {
 // so after a short spin, for the common case that the others are nearly there, we offer the core at every turn.
 void wait_until(const std::function<bool()>& done) {
   constexpr int short_spin = 100;
+  if (done()) return;
+  const auto span = Trace::waiting();
   for (int turns = 0; !done(); ++turns)
     if (turns > short_spin) sched_yield();
 }

@@ -8,6 +8,7 @@
 
 #include "core/error.hpp"
 #include "parallel/mpi/error.hpp"
+#include "parallel/trace.hpp"
 
 namespace tandem {
 
@@ -32,7 +33,8 @@ Request& Request::operator=(Request&& other) noexcept {
 Request::~Request() { drop(); }
 
 void Request::wait() {
-  if (handle_ == MPI_REQUEST_NULL) return;
+  if (test()) return;
+  const auto span = Trace::waiting();
   MPI_Status status;
   mpi_check(MPI_Wait(&handle_, &status), "MPI_Wait");
   check_length(status);

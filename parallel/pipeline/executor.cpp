@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "parallel/collectives/run.hpp"
+#include "parallel/trace.hpp"
 
 namespace tandem {
 namespace {
@@ -23,6 +24,7 @@ class Execution {
         if (a.op == Op::B || a.op == Op::W) pass_.gradients_done(stage, a.micro);
         continue;
       }
+      const auto span = Trace::span(a);
       switch (a.op) {
         case Op::F: forward(stage, a.micro); break;
         case Op::B: backward_of_input(stage, a.micro, nullptr); break;
