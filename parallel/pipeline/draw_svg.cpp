@@ -23,7 +23,7 @@ const Paint& paint_of(Op op) {
                                                 {0x0067a3, 0x4a9bc7, "#fff", "B: backward"},
                                                 {0xb34700, 0xd9773a, "#fff", "I: backward of the input"},
                                                 {0xf2c14e, 0xf9e3ac, "#321", "W: backward of the weights"},
-                                                {0xb4b4b4, 0xb4b4b4, "#222", "message"},
+                                                {0xb4b4b4, 0xb4b4b4, "#222", "message, and waiting for it"},
                                                 {0x008a66, 0x5cb89d, "#fff", "sum over replicas"},
                                                 {0x7a4b94, 0x7a4b94, "#fff", "update"},
                                                 {0x5a5a5a, 0x5a5a5a, "#fff", "waiting inside an action"}}};

@@ -86,7 +86,8 @@ std::string text_of(const Timeline& timeline, int width, const Drawing& drawing)
     for (std::size_t rank = 0; rank < timeline.ranks.size(); ++rank) {
       const auto& spans = timeline.ranks[rank];
       text += fmt::format("{:<{}} |{}\n", fmt::format("rank {}", rank), label, row_of(spans, columns, column, [](Op op) { return op != Op::reduce; }));
-      if (has_reductions(spans)) text += fmt::format("{:{}} |{}\n", "", label, row_of(spans, columns, column, [](Op op) { return op == Op::reduce; }));
+      const std::string sums = row_of(spans, columns, column, [](Op op) { return op == Op::reduce; });
+      if (sums.find('R') != std::string::npos) text += fmt::format("{:{}} |{}\n", "", label, sums);
     }
   }
   return text + fmt::format("makespan {:.6g}{}{}, idle {:.1f} %\n", makespan * drawing.scale, drawing.unit.empty() ? "" : " ", drawing.unit,
