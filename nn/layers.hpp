@@ -110,7 +110,9 @@ struct AveragePool : Function {
   explicit AveragePool(Window w) : Function([=](const Variable& x) { return average_pool(x, w); }), window(w) {}
   Window window;
 };
-struct GlobalAveragePool : Function { GlobalAveragePool() : Function(global_average_pool) {} };
+struct GlobalAveragePool : Function {
+  GlobalAveragePool() : Function([](const Variable& x) { return global_average_pool(x); }) {}
+};
 struct Upsample : Function {
   explicit Upsample(Index by = 2) : Function([=](const Variable& x) { return upsample(x, by); }), factor(by) {}
   Index factor;

@@ -254,6 +254,7 @@ int compare(const Communicator& all, int argc, char** argv) {
     for (Contender& c : contenders)
       turns.first_ranks(c.row.ranks, [&] { c.row.step_seconds.push_back(time_steps(*c.training, c.steps)); });
   }
+  for (Contender& c : contenders) turns.first_ranks(c.row.ranks, [&] { c.row.measured = c.training->traced(); });
   if (o.loss > 0)
     for (Contender& c : contenders) turns.first_ranks(c.row.ranks, [&] { train_to_loss(c.row, o, *c.comm); });
   if (o.scaling) result.scaling = scaling(o, profile, world, turns);

@@ -64,12 +64,14 @@ void add_timelines(Page& page, const Comparison& c) {
                  "message; the number is the micro-batch.");
   for (const SchemeRow& row : c.rows) {
     const Drawing drawing{.title = row.name, .unit = "ms", .scale = milli};
-    const bool both = row.measured.ranks.size() == row.predicted.timeline.ranks.size();
-    if (both)
-      page.figures({{svg_of(row.measured, row.predicted.timeline, drawing), fmt::format("{}: measured, and below it predicted.", row.name)}});
+    const Timeline& predicted = row.predicted.timeline;  // of one copy of the model
+    if (row.measured.ranks.empty())
+      page.figures({{svg_of(predicted, drawing), fmt::format("{}: predicted.", row.name)}});
+    else if (row.measured.ranks.size() == predicted.ranks.size())
+      page.figures({{svg_of(row.measured, predicted, drawing), fmt::format("{}: measured, and below it predicted.", row.name)}});
     else
-      page.figures({{svg_of(row.measured.ranks.empty() ? row.predicted.timeline : row.measured, drawing),
-                     fmt::format("{}: {}.", row.name, row.measured.ranks.empty() ? "predicted" : "measured; the prediction knows one copy of the model only")}});
+      page.figures({{svg_of(row.measured, drawing), fmt::format("{}: measured.", row.name)},
+                    {svg_of(predicted, drawing), fmt::format("{}: predicted, one copy of the model.", row.name)}});
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "benchmarks/resident.hpp"
 #include "nn/checkpoint.hpp"
+#include "parallel/gather_timeline.hpp"
 #include "parallel/place.hpp"
 #include "parallel/predict.hpp"
 #include "parallel/state.hpp"
@@ -49,6 +50,17 @@ class SchemeTraining {
     step();
     const auto most = [&](std::size_t bytes) { return max_over_ranks(static_cast<double>(bytes), comm_); };
     return {.parameters = most(live - before_ - images), .activations = most(memory_use().peak - live)};
+  }
+
+  // What each rank does in a step; on rank 0 of the scheme's ranks. Collective.
+  Timeline traced() {
+    Trace trace;
+    comm_.barrier();
+    {
+      const Tracing on(&trace);
+      step();
+    }
+    return gather_timeline(trace, comm_);
   }
 
   // Messages of one step, all ranks together. Collective.

@@ -28,6 +28,7 @@
 
 #include "core/kernels/column_blocks.hpp"
 #include "core/kernels/epilogue.hpp"
+#include "core/kernels/openblas.hpp"
 #include "core/kernels/thin_product.hpp"
 
 namespace tandem {
@@ -134,7 +135,9 @@ Tensor product(std::string_view name, const Tensor& A, bool A_transposed, const 
   const bool turn_B = B_transposed && k != 1;  // a single row stands as its transpose does
   const RightFactor right{.values = B.data(), .k = k, .n = n, .step = turn_B ? k : n, .transposed = turn_B};
   const Result result{.values = C.data(), .step = n, .finish = finish};
-  if (m * n * k <= few_products)
+  if constexpr (products_by_openblas)
+    multiply_by_openblas(left, right, result);
+  else if (m * n * k <= few_products)
     multiply_few(left, right, result);
   else
     multiply(left, right, result);

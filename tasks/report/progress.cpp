@@ -24,8 +24,8 @@ ProgressBar::~ProgressBar() {
 }
 
 void ProgressBar::update(std::int64_t done, std::string_view note) {
-  using namespace std::chrono;
-  const std::int64_t now = duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
+  const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(since_start).count();
   if (!shown_ || now < next_draw_) return;
   next_draw_ = now + 100;
   constexpr std::int64_t width = 30;

@@ -47,15 +47,29 @@ TEST_CASE("the four products are A B, at every edge of a tile, a block and a cha
         const Tensor A = random_matrix(m, k, 1), B = random_matrix(k, n, 2), C = matmul(A, B);
         CHECK(C.shape() == Shape{m, n});
         CHECK(beyond_rounding(A, B, C) <= 0);
-        CHECK(std::ranges::equal(matmul_nt(A, transposed(B)).values(), C.values()));
-        CHECK(std::ranges::equal(matmul_tn(transposed(A), B).values(), C.values()));
-        CHECK(std::ranges::equal(matmul_tt(transposed(A), transposed(B)).values(), C.values()));
+        // Ours have equal bits; OpenBLAS has other chains for a factor that is transposed.
+        const auto same = [&](const Tensor& D) {
+          return products_by_openblas ? beyond_rounding(A, B, D) <= 0 : std::ranges::equal(D.values(), C.values());
+        };
+        CHECK(same(matmul_nt(A, transposed(B))));
+        CHECK(same(matmul_tn(transposed(A), B)));
+        CHECK(same(matmul_tt(transposed(A), transposed(B))));
         if (m * n * k == 0) continue;
         Tensor wrong = C.clone();
         wrong[m * n - 1] += real(0.01) * static_cast<real>(k);
         CHECK(beyond_rounding(A, B, wrong) > 0);
       }
 }
+
+namespace {
+
+// OpenBLAS orders its additions by the sizes, so in a build with it these laws do not hold (core/kernels/openblas.hpp).
+bool one_chain() {
+  if (products_by_openblas) MESSAGE("skipped: with OpenBLAS the bits of a number depend on what stands beside it");
+  return !products_by_openblas;
+}
+
+}  // namespace
 
 TEST_CASE("a product has the same bits on any number of threads, and row by row") {
   const int before = thread_count();
@@ -67,12 +81,14 @@ TEST_CASE("a product has the same bits on any number of threads, and row by row"
     CHECK(std::ranges::equal(matmul(A, B).values(), C.values()));
   }
   set_thread_count(before);
+  if (!one_chain()) return;
   const Tensor some = matmul(A.rows(50, 61), B);
   CHECK(std::ranges::equal(some.values(), C.rows(50, 61).values()));
   CHECK_FALSE(std::ranges::equal(some.values(), C.rows(51, 62).values()));
 }
 
 TEST_CASE("a number of C has the same bits whatever the number of rows beside it") {
+  if (!one_chain()) return;
   // 64 columns are whole packets, so that few rows read B where it stands; 70 are not. 40 rows are more than few.
   for (const Index n : {64, 70}) {
     const Tensor A = random_matrix(40, 333, 1), B = random_matrix(333, n, 2), C = matmul(A, B);
@@ -88,6 +104,7 @@ TEST_CASE("a number of C has the same bits whatever the number of rows beside it
 }
 
 TEST_CASE("a product too small for the tile has the bits of the tile") {
+  if (!one_chain()) return;
   const Tensor A = random_matrix(64, 7, 1), B = random_matrix(7, 5, 2), C = matmul(A, B);
   for (Index row = 0; row < A.dim(0); ++row) {
     const Tensor a = A.rows(row, row + 1), c = C.rows(row, row + 1);
