@@ -153,7 +153,9 @@ class Page {
     // Where the longest number would not fit, none is written: boxes of one kind look alike.
     const double room = (width - 1.5) / (0.64 * static_cast<double>(op == Op::update ? 1 : digits_));
     const double size = std::min({11.0, height * 0.6, room});
-    if ((op <= Op::W || op == Op::update) && size >= 6)
+    const bool labelled = (op <= Op::W || op == Op::update) && size >= 6;
+    numbered_ = numbered_ || (labelled && op <= Op::W);
+    if (labelled)
       put("<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{:.1f}\" fill=\"{}\" text-anchor=\"middle\">{}</text>", x(span.begin) + width / 2,
           top + tall / 2 + size * 0.36, size, paint.ink, label);
   }
@@ -192,7 +194,7 @@ class Page {
     }
     item(nullptr, "idle");
     y_ += 20;
-    std::string words = "Numbers in boxes are micro-batches.";
+    std::string words = numbered_ ? "Numbers in boxes are micro-batches." : "The numbers of micro-batches do not fit; each box has a tooltip.";
     if (most_stages_ > 1) words += " Shades, from dark to light: the stages of a rank, from the first to the last.";
     put("<text x=\"{}\" y=\"{:.1f}\" fill=\"#555\">{}</text>", gap * 4, y_ + 12, words);
     y_ += 26;
@@ -202,7 +204,7 @@ class Page {
   const Drawing& drawing_;
   std::string unit_, body_;
   double makespan_ = 0, plot_ = 0, per_time_ = 0, y_ = 0;
-  bool lanes_ = false;
+  bool lanes_ = false, numbered_ = false;
   std::size_t most_stages_ = 0, digits_ = 1;
   std::array<bool, 8> used_{};
 };
