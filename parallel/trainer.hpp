@@ -13,7 +13,8 @@
 // batch normalisation travel in the same reduction as the gradients.
 //
 // Same bits: for given M, batch size and seed, the weights after any number of steps are equal on 1, 2, 4, ... data-parallel ranks
-// (powers of two that divide M), with the layers on any number of ranks, and on any number of threads.
+// (powers of two that divide M), with the layers on any number of ranks, and on any number of threads. Not so where several stages share a
+// weight, or a schedule from a file takes micro-batches backward out of order: then sums have another order.
 #pragma once
 
 #include <functional>
@@ -110,6 +111,7 @@ class Trainer {
   std::vector<Action> program_;                      // of this rank, for one step
   std::vector<std::vector<std::size_t>> slots_of_;   // by this rank's stages: their parameters
   std::vector<PipelineStages::Tie> ties_;            // of the whole model
+  bool in_order_ = true;                             // whether each stage's gradients come in the order of micro-batches
 };
 
 }  // namespace tandem

@@ -162,6 +162,8 @@ Schedule ScheduleChoice::of(int p, int m) const {
   if (!given) return schedule_named(name, p, m, chunks);
   if (given->ranks() != p) throw UsageError(fmt::format("the schedule is for {} ranks, the pipeline axis has {}", given->ranks(), p));
   if (given->micros != m) throw UsageError(fmt::format("the schedule is for {} micro-batches, this pipeline runs {}", given->micros, m));
+  for (int rank = 0; rank < p; ++rank)
+    if (given->programs[static_cast<std::size_t>(rank)].empty()) throw UsageError(fmt::format("the schedule gives rank {} nothing to do", rank));
   return *given;
 }
 

@@ -171,6 +171,7 @@ TEST_CASE("pipeline: what cannot be is refused with the reason") {
   CHECK(refused({.schedule = {.given = gpipe(2, 4)}}) == "the schedule is for 4 micro-batches, this pipeline runs 8");
   CHECK(refused({.micro_batches = 2, .schedule = {.given = parse_schedule("0F0,0B0,0F1,0B1\n1F1,1B1,1F0,1B0\n")}})
             .starts_with("schedule: deadlock: these ranks wait for ever:\n  rank 0 stands at 0B0, which needs 1B0 of rank 1"));
+  CHECK(refused({.micro_batches = 1, .schedule = {.given = parse_schedule("\n0F0,0B0\n")}}) == "the schedule gives rank 0 nothing to do");
   CHECK(refused({.shard = 3, .recompute = true}).starts_with("sharding of stage 3 counts the passes"));
   CHECK(refused({.shard = 3, .schedule = {.given = gpipe(2, 8)}}).starts_with("sharding of stage 3 brings layers together pass by pass"));
 }
