@@ -89,6 +89,9 @@ LayerProfile layer_of(const Field& field) {
   layer.output_values = field["output_values"].whole<std::size_t>();
   const Field tensor = field["tensor"], spatial = field["spatial"];
   layer.tensor_share = std::min(1.0, tensor["share"].number());
+  layer.tensor_parameters = tensor["parameters"].whole<std::size_t>();
+  require(layer.tensor_parameters <= layer.parameter_count(), "layer '{}': {} of {} parameters are split", layer.name, layer.tensor_parameters,
+          layer.parameter_count());
   layer.tensor_forward_summed = tensor["forward_summed"].whole<std::size_t>();
   layer.tensor_forward_gathered = tensor["forward_gathered"].whole<std::size_t>();
   layer.tensor_backward_summed = tensor["backward_summed"].whole<std::size_t>();
@@ -106,7 +109,7 @@ Json json_of(const LayerProfile& layer) {
   return {{"name", layer.name}, {"points", points}, {"parameters", layer.parameters}, {"statistics", layer.statistics}, {"accumulate", layer.accumulate},
           {"update", layer.update}, {"output_values", layer.output_values},
           {"tensor",
-           {{"share", layer.tensor_share}, {"forward_summed", layer.tensor_forward_summed}, {"forward_gathered", layer.tensor_forward_gathered},
+           {{"share", layer.tensor_share}, {"parameters", layer.tensor_parameters}, {"forward_summed", layer.tensor_forward_summed}, {"forward_gathered", layer.tensor_forward_gathered},
             {"backward_summed", layer.tensor_backward_summed}}},
           {"spatial", {{"share", layer.spatial_share}, {"halo", layer.halo_values}, {"gathered", layer.spatial_gathered}}}};
 }

@@ -44,9 +44,10 @@ struct LayerProfile {
   Seconds update = 0;                    // one step of the optimiser
   std::size_t output_values = 0;         // of one sample
 
-  // Where the layer is split over a tensor group: the share of its time that divides; values of a sample that are summed over the group, or
-  // gathered from it.
+  // Where the layer is split over a tensor group: the share of its time that divides; how many of its parameters do; values of a sample that are
+  // summed over the group, or gathered from it.
   double tensor_share = 0;
+  std::size_t tensor_parameters = 0;
   std::size_t tensor_forward_summed = 0, tensor_forward_gathered = 0, tensor_backward_summed = 0;
   // Where images are: the share of its time that divides; values of a sample that a rank gets from both neighbours together; where the image comes
   // together again, all its values.

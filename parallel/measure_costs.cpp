@@ -11,8 +11,8 @@
 #include "core/memory.hpp"
 #include "parallel/collectives/links.hpp"
 #include "parallel/collectives/shared_window.hpp"
+#include "parallel/measure_splits.hpp"
 #include "parallel/outline.hpp"
-#include "parallel/tensor/tensor_parallel.hpp"
 
 namespace tandem {
 namespace {
@@ -52,6 +52,7 @@ LinkProfile measure_shared_memory(const Communicator& node, const LinkProfile& l
     const int turns = bytes < 1 << 16 ? 10 : 1;
     std::vector<Seconds> times;
     for (int repetition = 0; repetition < 9; ++repetition) {
+      std::ranges::fill(window.mine().first(bytes / sizeof(real)), real{1});  // as gradients are: written by the rank itself
       node.barrier();
       times.push_back(timed([&] {
         for (int turn = 0; turn < turns; ++turn) window.allreduce(0, bytes / sizeof(real));
@@ -195,53 +196,6 @@ LayerPoint point_of(const Samples& samples, double rows, const Communicator& wor
   return {.rows = rows, .forward = values[0], .backward_input = input, .backward_weight = values[1] - input, .activation_bytes = values[3], .work_bytes = values[4]};
 }
 
-// Values of one sample that go into a split layer and come out of its product, before pooling; `image`: of the child that it is in.
-struct Ends {
-  Index in = 0, out = 0;
-};
-Ends ends_of(const Module& layer, const Shape& image, std::size_t passed_on) {
-  if (const auto* conv = dynamic_cast<const Conv2d*>(&layer)) {
-    const Index stride = conv->options().stride;
-    return {image[1] * image[2] * conv->in(), image[1] / stride * (image[2] / stride) * conv->out()};
-  }
-  if (dynamic_cast<const Linear*>(&layer)) {
-    const Shape weight = layer.parameters().front().variable.shape();
-    return {weight[1], weight[0]};
-  }
-  return {static_cast<Index>(passed_on), static_cast<Index>(passed_on)};
-}
-
-// How layers divide where they are split: what tensor_parallel() would make of them.
-void outline_tensor_split(ModelProfile& profile, Sequential& model, const Shape& sample) {
-  std::vector<Shape> inputs;  // of each child
-  {
-    const NoGradient no_gradient;
-    Variable x(Tensor::zeros(batch_shape(1, sample)));
-    for (const auto& child : model.children()) {
-      inputs.push_back(x.shape());
-      x = child->forward(x, {});
-    }
-  }
-  const auto child_of = [&](const TensorAssignment& a) {
-    for (std::size_t i = 0; i < model.size(); ++i) {
-      const std::vector<Module*> below = model.children()[i]->modules();
-      if ((a.parent == &model && a.child == i) || std::ranges::find(below, a.parent) != below.end()) return i;
-    }
-    fail("profile: a split layer is not in the model");
-  };
-  bool first = true;  // its input needs no gradient
-  for (const TensorAssignment& a : plan_tensor_parallel(model)) {
-    const std::size_t i = child_of(a);
-    LayerProfile& layer = profile.layers[i];
-    const Ends ends = ends_of(*a.parent->children()[a.child], inputs[i], layer.output_values);
-    layer.tensor_share = 1;
-    if (a.role == TensorRole::row) layer.tensor_forward_summed += count_of(ends.out);
-    if (a.role != TensorRole::row && a.result == Layout::whole) layer.tensor_forward_gathered += layer.output_values;
-    if (a.role == TensorRole::column && !first) layer.tensor_backward_summed += count_of(ends.in);
-    first = false;
-  }
-}
-
 }  // namespace
 
 MachineProfile profile_machine(const Communicator& world) {
@@ -271,7 +225,7 @@ ModelProfile profile_model(std::string name, Sequential& model, const Shape& sam
   ModelProfile profile = outline(std::move(name), model, sample);
   profile.optimizer = how.optimizer;
   profile.moments = how.optimizer == "sgd" ? 1 : 2;
-  outline_tensor_split(profile, model, sample);
+  profile_splits(profile, model, sample, how.rows[how.rows.size() / 2], how.repetitions, world);
 
   LayerClock clock(model, sample, loss, how);
   for (const std::int64_t rows : how.rows) {

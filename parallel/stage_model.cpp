@@ -25,10 +25,14 @@ SchemeModel::SchemeModel(const CostProfile& profile, const Scheme& scheme, std::
       tensor_(scheme.grid.tensor, 1, profile.machine, profile.model.value_bytes),
       spatial_(scheme.grid.spatial, scheme.grid.tensor, profile.machine, profile.model.value_bytes) {}
 
-double SchemeModel::parameters_of(const LayerProfile& layer) const { return 1 - layer.tensor_share + layer.tensor_share / scheme_.grid.tensor; }
+double SchemeModel::parameters_of(const LayerProfile& layer) const {
+  if (layer.tensor_parameters == 0) return 1;
+  const double split = static_cast<double>(layer.tensor_parameters) / static_cast<double>(layer.parameter_count());
+  return 1 - split + split / scheme_.grid.tensor;
+}
 
 double SchemeModel::part_of(const LayerProfile& layer) const {
-  return parameters_of(layer) * (1 - layer.spatial_share + layer.spatial_share / scheme_.grid.spatial);
+  return (1 - layer.tensor_share + layer.tensor_share / scheme_.grid.tensor) * (1 - layer.spatial_share + layer.spatial_share / scheme_.grid.spatial);
 }
 
 StageModel SchemeModel::stage(Range layers) {
