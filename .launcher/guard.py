@@ -14,7 +14,8 @@ does not answer, and its processor time unchanged. One that computes, sleeps or 
 neither is one that is held by a debugger.
 
 TANDEM_JOB is the job's folder: guard and rank hold a lock on it as long as they live, so the launcher knows when all are gone.
-TANDEM_STRICT is the library that makes every send synchronous (parallel/mpi/strict/).
+TANDEM_STRICT is the library that makes every send synchronous (parallel/mpi/strict/), TANDEM_WATCH the one that notices when ranks
+wait for ever (parallel/mpi/watch/). A call passes through them in the order in which they are loaded: watch, strict, MPI.
 
     python3 guard.py PROGRAM ARGUMENTS..."""
 
@@ -32,7 +33,7 @@ PR_SET_PDEATHSIG = 1
 
 freeze_limit = float(os.environ.get("TANDEM_FREEZE_LIMIT") or 0)
 job = os.environ.get("TANDEM_JOB")
-strict = os.environ.get("TANDEM_STRICT")
+layers = [library for library in map(os.environ.get, ("TANDEM_WATCH", "TANDEM_STRICT")) if library]
 mpirun, guard, child = os.getppid(), os.getpid(), 0
 libc = ctypes.CDLL(None)
 
@@ -52,8 +53,8 @@ def become(command):
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guard:  # it ended before the kernel knew of our wish
         os._exit(1)
-    if strict:
-        os.environ["LD_PRELOAD"] = " ".join(filter(None, [strict, os.environ.get("LD_PRELOAD")]))
+    if layers:
+        os.environ["LD_PRELOAD"] = " ".join(filter(None, [*layers, os.environ.get("LD_PRELOAD")]))
     try:
         os.execvp(command[0], command)
     except OSError as error:
@@ -68,8 +69,9 @@ def look():
     return fields[0], int(fields[11]) + int(fields[12])
 
 
-if strict and not os.path.exists(strict):
-    sys.exit(f"--strict: there is no {strict} on {os.uname().nodename}")
+for library in layers:
+    if not os.path.exists(library):
+        sys.exit(f"there is no {library} on {os.uname().nodename}")
 if job:
     lock = os.open(job, os.O_RDONLY)
     with contextlib.suppress(OSError):  # a file system without locks
