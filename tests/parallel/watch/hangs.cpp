@@ -191,7 +191,7 @@ void computes_and_asks(double seconds) {
 void ring() {
   const auto world = tandem::Communicator::world();
   std::vector<tandem::real> values(100);
-  if (rank != 0) tandem::ring_allreduce(values, world);  // waits: ring
+  if (rank != 0) tandem::run(tandem::ring_allreduce, values, world);  // waits: ring
 }
 
 void window() {
