@@ -3,6 +3,7 @@
 namespace tandem::watch {
 
 namespace {
+std::size_t scatter(std::uint64_t key) { return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15u) >> 32); }
 std::size_t home(std::uint64_t key) { return scatter(key) % most_operations; }
 }  // namespace
 
@@ -35,7 +36,7 @@ void remove_request(Page& page, Operation* operation) {
   page.requests[gap].key = 0;
 }
 
-Channel* channel(std::array<Channel, most_channels>& table, GroupId group, int peer, int tag) {
+Channel* channel(Channels& table, GroupId group, int peer, int tag) {
   const auto key = group * 31 + (static_cast<std::uint64_t>(static_cast<unsigned>(peer)) << 32 | static_cast<unsigned>(tag));
   for (std::size_t i = scatter(key) % most_channels, steps = 0; steps < most_channels; ++steps, i = (i + 1) % most_channels) {
     Channel& c = table[i];

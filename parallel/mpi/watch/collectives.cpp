@@ -10,16 +10,16 @@ std::int64_t size(const void* values, int n, MPI_Datatype type) { return values 
 
 // TOGETHER(Name, Iname, root, bytes, (parameters), (arguments)): the parameters end with `MPI_Comm comm`.
 #define OPEN(...) __VA_ARGS__
-#define TOGETHER(name, iname, root, bytes, parameters, arguments)                                            \
-  extern "C" int MPI_##name(OPEN parameters) {                                                               \
-    const Blocked in_call(Call::name, {gathering(Call::name, comm_of(comm), root, bytes, TANDEM_HERE)});     \
-    return TANDEM_NEXT(MPI_##name) arguments;                                                                \
-  }                                                                                                          \
-  extern "C" int MPI_##iname(OPEN parameters, MPI_Request* request) {                                        \
-    const Operation begun = gathering(Call::iname, comm_of(comm), root, bytes, TANDEM_HERE);                 \
-    const int code = TANDEM_NEXT(MPI_##iname)(OPEN arguments, request);                                      \
-    if (code == MPI_SUCCESS) remember(*request, begun);                                                      \
-    return code;                                                                                             \
+#define TOGETHER(name, iname, root, bytes, parameters, arguments)                          \
+  extern "C" int MPI_##name(OPEN parameters) {                                             \
+    const Blocked in_call(#name, {gathering(#name, comm_of(key_of(comm)), root, bytes)});  \
+    return TANDEM_NEXT(MPI_##name) arguments;                                              \
+  }                                                                                        \
+  extern "C" int MPI_##iname(OPEN parameters, MPI_Request* request) {                      \
+    const Operation begun = gathering(#iname, comm_of(key_of(comm)), root, bytes);         \
+    const int code = TANDEM_NEXT(MPI_##iname)(OPEN arguments, request);                    \
+    if (code == MPI_SUCCESS) remember(key_of(*request), begun);                            \
+    return code;                                                                           \
   }
 
 TOGETHER(Barrier, Ibarrier, -1, 0,
@@ -45,16 +45,14 @@ TOGETHER(Scatterv, Iscatterv, root, -1,
           MPI_Datatype in_type, int root, MPI_Comm comm),
          (out, out_n, out_at, out_type, in, in_n, in_type, root, comm))
 TOGETHER(Allgather, Iallgather, -1, bytes_of(in_n, in_type),
-         (const void* out, int out_n, MPI_Datatype out_type, void* in, int in_n, MPI_Datatype in_type, MPI_Comm
-          comm),
+         (const void* out, int out_n, MPI_Datatype out_type, void* in, int in_n, MPI_Datatype in_type, MPI_Comm comm),
          (out, out_n, out_type, in, in_n, in_type, comm))
 TOGETHER(Allgatherv, Iallgatherv, -1, -1,
          (const void* out, int out_n, MPI_Datatype out_type, void* in, const int* in_n, const int* in_at,
           MPI_Datatype in_type, MPI_Comm comm),
          (out, out_n, out_type, in, in_n, in_at, in_type, comm))
 TOGETHER(Alltoall, Ialltoall, -1, bytes_of(in_n, in_type),
-         (const void* out, int out_n, MPI_Datatype out_type, void* in, int in_n, MPI_Datatype in_type, MPI_Comm
-          comm),
+         (const void* out, int out_n, MPI_Datatype out_type, void* in, int in_n, MPI_Datatype in_type, MPI_Comm comm),
          (out, out_n, out_type, in, in_n, in_type, comm))
 TOGETHER(Alltoallv, Ialltoallv, -1, -1,
          (const void* out, const int* out_n, const int* out_at, MPI_Datatype out_type, void* in, const int* in_n,
@@ -82,23 +80,3 @@ TOGETHER(Scan, Iscan, -1, bytes_of(n, type),
 TOGETHER(Exscan, Iexscan, -1, bytes_of(n, type),
          (const void* out, void* in, int n, MPI_Datatype type, MPI_Op op, MPI_Comm comm),
          (out, in, n, type, op, comm))
-TOGETHER(Neighbor_allgather, Ineighbor_allgather, -1, -1,
-         (const void* out, int out_n, MPI_Datatype out_type, void* in, int in_n, MPI_Datatype in_type, MPI_Comm
-          comm),
-         (out, out_n, out_type, in, in_n, in_type, comm))
-TOGETHER(Neighbor_alltoall, Ineighbor_alltoall, -1, -1,
-         (const void* out, int out_n, MPI_Datatype out_type, void* in, int in_n, MPI_Datatype in_type, MPI_Comm
-          comm),
-         (out, out_n, out_type, in, in_n, in_type, comm))
-TOGETHER(Neighbor_allgatherv, Ineighbor_allgatherv, -1, -1,
-         (const void* out, int out_n, MPI_Datatype out_type, void* in, const int* in_n, const int* in_at,
-          MPI_Datatype in_type, MPI_Comm comm),
-         (out, out_n, out_type, in, in_n, in_at, in_type, comm))
-TOGETHER(Neighbor_alltoallv, Ineighbor_alltoallv, -1, -1,
-         (const void* out, const int* out_n, const int* out_at, MPI_Datatype out_type, void* in, const int* in_n,
-          const int* in_at, MPI_Datatype in_type, MPI_Comm comm),
-         (out, out_n, out_at, out_type, in, in_n, in_at, in_type, comm))
-TOGETHER(Neighbor_alltoallw, Ineighbor_alltoallw, -1, -1,
-         (const void* out, const int* out_n, const MPI_Aint* out_at, const MPI_Datatype* out_type, void* in, const
-          int* in_n, const MPI_Aint* in_at, const MPI_Datatype* in_type, MPI_Comm comm),
-         (out, out_n, out_at, out_type, in, in_n, in_at, in_type, comm))

@@ -15,22 +15,22 @@ struct Status {
 
 extern "C" {
 
-#define BLOCKING_SEND(name)                                                                              \
-  int MPI_##name(const void* values, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm) {          \
-    const Blocked in(Call::name, {sending(Call::name, n, type, to, tag, comm, TANDEM_HERE)});             \
-    return TANDEM_NEXT(MPI_##name)(values, n, type, to, tag, comm);                                       \
+#define BLOCKING_SEND(name)                                                                       \
+  int MPI_##name(const void* values, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm) {  \
+    const Blocked in(#name, {sending(#name, n, type, to, tag, comm)});                            \
+    return TANDEM_NEXT(MPI_##name)(values, n, type, to, tag, comm);                               \
   }
 BLOCKING_SEND(Send)
 BLOCKING_SEND(Ssend)
 BLOCKING_SEND(Bsend)
 BLOCKING_SEND(Rsend)
 
-#define BEGIN_SEND(name)                                                                                                       \
-  int MPI_##name(const void* values, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm, MPI_Request* request) {          \
-    const Operation begun = sending(Call::name, n, type, to, tag, comm, TANDEM_HERE);                                           \
-    const int code = TANDEM_NEXT(MPI_##name)(values, n, type, to, tag, comm, request);                                          \
-    if (code == MPI_SUCCESS) remember(*request, begun);                                                                         \
-    return code;                                                                                                                \
+#define BEGIN_SEND(name)                                                                                                \
+  int MPI_##name(const void* values, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm, MPI_Request* request) {  \
+    const Operation begun = sending(#name, n, type, to, tag, comm);                                                     \
+    const int code = TANDEM_NEXT(MPI_##name)(values, n, type, to, tag, comm, request);                                  \
+    if (code == MPI_SUCCESS) remember(key_of(*request), begun);                                                         \
+    return code;                                                                                                        \
   }
 BEGIN_SEND(Isend)
 BEGIN_SEND(Issend)
@@ -38,11 +38,11 @@ BEGIN_SEND(Ibsend)
 BEGIN_SEND(Irsend)
 
 // A persistent send is described here, and counted when it starts.
-#define PREPARE_SEND(name)                                                                                                     \
-  int MPI_##name(const void* values, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm, MPI_Request* request) {          \
-    const int code = TANDEM_NEXT(MPI_##name)(values, n, type, to, tag, comm, request);                                          \
-    if (code == MPI_SUCCESS) prepare(*request, sending_later(Call::name, n, type, to, tag, comm, TANDEM_HERE));                 \
-    return code;                                                                                                                \
+#define PREPARE_SEND(name)                                                                                              \
+  int MPI_##name(const void* values, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm, MPI_Request* request) {  \
+    const int code = TANDEM_NEXT(MPI_##name)(values, n, type, to, tag, comm, request);                                  \
+    if (code == MPI_SUCCESS) prepare(key_of(*request), sending_later(#name, n, type, to, tag, comm));                   \
+    return code;                                                                                                        \
   }
 PREPARE_SEND(Send_init)
 PREPARE_SEND(Ssend_init)
@@ -51,7 +51,7 @@ PREPARE_SEND(Rsend_init)
 
 int MPI_Recv(void* values, int n, MPI_Datatype type, int from, int tag, MPI_Comm comm, MPI_Status* wanted) {
   Status status(wanted);
-  const Blocked in(Call::Recv, {receiving(Call::Recv, n, type, from, tag, comm, TANDEM_HERE)});
+  const Blocked in("Recv", {receiving("Recv", n, type, from, tag, comm)});
   const int code = TANDEM_NEXT(MPI_Recv)(values, n, type, from, tag, comm, status.used);
   message_taken(comm, *status.used);
   return code;
@@ -59,21 +59,21 @@ int MPI_Recv(void* values, int n, MPI_Datatype type, int from, int tag, MPI_Comm
 
 int MPI_Irecv(void* values, int n, MPI_Datatype type, int from, int tag, MPI_Comm comm, MPI_Request* request) {
   const int code = TANDEM_NEXT(MPI_Irecv)(values, n, type, from, tag, comm, request);
-  if (code == MPI_SUCCESS) remember(*request, receiving(Call::Irecv, n, type, from, tag, comm, TANDEM_HERE));
+  if (code == MPI_SUCCESS) remember(key_of(*request), receiving("Irecv", n, type, from, tag, comm));
   return code;
 }
 
 int MPI_Recv_init(void* values, int n, MPI_Datatype type, int from, int tag, MPI_Comm comm, MPI_Request* request) {
   const int code = TANDEM_NEXT(MPI_Recv_init)(values, n, type, from, tag, comm, request);
-  if (code == MPI_SUCCESS) prepare(*request, receiving(Call::Recv_init, n, type, from, tag, comm, TANDEM_HERE));
+  if (code == MPI_SUCCESS) prepare(key_of(*request), receiving("Recv_init", n, type, from, tag, comm));
   return code;
 }
 
 int MPI_Sendrecv(const void* out, int out_n, MPI_Datatype out_type, int to, int out_tag, void* in, int in_n,
                  MPI_Datatype in_type, int from, int in_tag, MPI_Comm comm, MPI_Status* wanted) {
   Status status(wanted);
-  const Blocked both(Call::Sendrecv, {sending(Call::Sendrecv, out_n, out_type, to, out_tag, comm, TANDEM_HERE),
-                                      receiving(Call::Sendrecv, in_n, in_type, from, in_tag, comm, TANDEM_HERE)});
+  const Blocked both("Sendrecv", {sending("Sendrecv", out_n, out_type, to, out_tag, comm),
+                                      receiving("Sendrecv", in_n, in_type, from, in_tag, comm)});
   const int code = TANDEM_NEXT(MPI_Sendrecv)(out, out_n, out_type, to, out_tag, in, in_n, in_type, from, in_tag, comm, status.used);
   message_taken(comm, *status.used);
   return code;
@@ -82,22 +82,22 @@ int MPI_Sendrecv(const void* out, int out_n, MPI_Datatype out_type, int to, int 
 int MPI_Sendrecv_replace(void* values, int n, MPI_Datatype type, int to, int out_tag, int from, int in_tag, MPI_Comm comm,
                          MPI_Status* wanted) {
   Status status(wanted);
-  const Blocked both(Call::Sendrecv_replace, {sending(Call::Sendrecv_replace, n, type, to, out_tag, comm, TANDEM_HERE),
-                                              receiving(Call::Sendrecv_replace, n, type, from, in_tag, comm, TANDEM_HERE)});
+  const Blocked both("Sendrecv_replace", {sending("Sendrecv_replace", n, type, to, out_tag, comm),
+                                              receiving("Sendrecv_replace", n, type, from, in_tag, comm)});
   const int code = TANDEM_NEXT(MPI_Sendrecv_replace)(values, n, type, to, out_tag, from, in_tag, comm, status.used);
   message_taken(comm, *status.used);
   return code;
 }
 
 int MPI_Probe(int from, int tag, MPI_Comm comm, MPI_Status* status) {
-  const Blocked in(Call::Probe, {probing(Call::Probe, from, tag, comm, TANDEM_HERE)});
+  const Blocked in("Probe", {probing("Probe", from, tag, comm)});
   return TANDEM_NEXT(MPI_Probe)(from, tag, comm, status);
 }
 
 // A matched probe takes the message out of the queue: nobody else can receive it.
 int MPI_Mprobe(int from, int tag, MPI_Comm comm, MPI_Message* message, MPI_Status* wanted) {
   Status status(wanted);
-  const Blocked in(Call::Mprobe, {probing(Call::Mprobe, from, tag, comm, TANDEM_HERE)});
+  const Blocked in("Mprobe", {probing("Mprobe", from, tag, comm)});
   const int code = TANDEM_NEXT(MPI_Mprobe)(from, tag, comm, message, status.used);
   message_taken(comm, *status.used);
   return code;
@@ -106,7 +106,7 @@ int MPI_Mprobe(int from, int tag, MPI_Comm comm, MPI_Message* message, MPI_Statu
 // That a message is there is no progress: only receiving it is. Who asks again and again without receiving gets nowhere.
 int MPI_Iprobe(int from, int tag, MPI_Comm comm, int* found, MPI_Status* status) {
   const int code = TANDEM_NEXT(MPI_Iprobe)(from, tag, comm, found, status);
-  if (!*found) asked_in_vain(probing(Call::Iprobe, from, tag, comm, TANDEM_HERE));
+  if (!*found) asked_in_vain(probing("Iprobe", from, tag, comm));
   return code;
 }
 
@@ -117,7 +117,7 @@ int MPI_Improbe(int from, int tag, MPI_Comm comm, int* found, MPI_Message* messa
     moved();
     message_taken(comm, *status.used);
   } else {
-    asked_in_vain(probing(Call::Improbe, from, tag, comm, TANDEM_HERE));
+    asked_in_vain(probing("Improbe", from, tag, comm));
   }
   return code;
 }

@@ -21,7 +21,7 @@ class Several {
   }
   std::span<const MPI_Request> requests() const { return requests_; }
   MPI_Status* statuses() { return statuses_; }
-  void complete(int index, const MPI_Status& status) { completed(requests_[static_cast<std::size_t>(index)], status); }
+  void complete(int index, const MPI_Status& status) { completed(key_of(requests_[static_cast<std::size_t>(index)]), status); }
   void complete_all() {
     for (int i = 0; i < static_cast<int>(requests_.size()); ++i)
       if (requests_[static_cast<std::size_t>(i)] != MPI_REQUEST_NULL) complete(i, statuses_[i]);
@@ -41,37 +41,37 @@ class Several {
 extern "C" {
 
 int MPI_Start(MPI_Request* request) {
-  start(*request);
+  start(key_of(*request));
   return TANDEM_NEXT(MPI_Start)(request);
 }
 
 int MPI_Startall(int n, MPI_Request* requests) {
-  std::for_each(requests, requests + n, start);
+  for (int i = 0; i < n; ++i) start(key_of(requests[i]));
   return TANDEM_NEXT(MPI_Startall)(n, requests);
 }
 
 int MPI_Request_free(MPI_Request* request) {
-  forget(*request);
+  forget(key_of(*request));
   return TANDEM_NEXT(MPI_Request_free)(request);
 }
 
 int MPI_Cancel(MPI_Request* request) {
-  cancel_seen();
+  if (Page* const mine = page()) mine->unsure = true;  // if it succeeds, the counts no longer tell what is under way
   return TANDEM_NEXT(MPI_Cancel)(request);
 }
 
 int MPI_Wait(MPI_Request* request, MPI_Status* wanted) {
   const MPI_Request before = *request;
   MPI_Status own, *const status = wanted == MPI_STATUS_IGNORE ? &own : wanted;
-  const Blocked in(Call::Wait, true, {&before, 1});
+  const Blocked in("Wait", true, {&before, 1});
   const int code = TANDEM_NEXT(MPI_Wait)(request, status);
-  if (before != MPI_REQUEST_NULL) completed(before, *status);
+  if (before != MPI_REQUEST_NULL) completed(key_of(before), *status);
   return code;
 }
 
 int MPI_Waitall(int n, MPI_Request* requests, MPI_Status* wanted) {
   Several several(n, requests, wanted);
-  const Blocked in(Call::Waitall, true, several.requests());
+  const Blocked in("Waitall", true, several.requests());
   const int code = TANDEM_NEXT(MPI_Waitall)(n, requests, several.statuses());
   several.complete_all();
   return code;
@@ -80,7 +80,7 @@ int MPI_Waitall(int n, MPI_Request* requests, MPI_Status* wanted) {
 int MPI_Waitany(int n, MPI_Request* requests, int* index, MPI_Status* wanted) {
   Several several(n, requests, MPI_STATUSES_IGNORE);
   MPI_Status* const status = wanted == MPI_STATUS_IGNORE ? several.statuses() : wanted;
-  const Blocked in(Call::Waitany, false, several.requests());
+  const Blocked in("Waitany", false, several.requests());
   const int code = TANDEM_NEXT(MPI_Waitany)(n, requests, index, status);
   if (*index != MPI_UNDEFINED) several.complete(*index, *status);
   return code;
@@ -88,7 +88,7 @@ int MPI_Waitany(int n, MPI_Request* requests, int* index, MPI_Status* wanted) {
 
 int MPI_Waitsome(int n, MPI_Request* requests, int* done, int* indices, MPI_Status* wanted) {
   Several several(n, requests, wanted);
-  const Blocked in(Call::Waitsome, false, several.requests());
+  const Blocked in("Waitsome", false, several.requests());
   const int code = TANDEM_NEXT(MPI_Waitsome)(n, requests, done, indices, several.statuses());
   if (*done != MPI_UNDEFINED) several.complete_some(*done, indices);
   return code;
@@ -99,9 +99,9 @@ int MPI_Test(MPI_Request* request, int* flag, MPI_Status* wanted) {
   MPI_Status own, *const status = wanted == MPI_STATUS_IGNORE ? &own : wanted;
   const int code = TANDEM_NEXT(MPI_Test)(request, flag, status);
   if (!*flag)
-    asked_in_vain(Call::Test, false, {&before, 1});
+    asked_in_vain("Test", false, {&before, 1});
   else if (before != MPI_REQUEST_NULL)
-    completed(before, *status);
+    completed(key_of(before), *status);
   return code;
 }
 
@@ -111,7 +111,7 @@ int MPI_Testall(int n, MPI_Request* requests, int* flag, MPI_Status* wanted) {
   if (*flag)
     several.complete_all();
   else
-    asked_in_vain(Call::Testall, true, several.requests());
+    asked_in_vain("Testall", true, several.requests());
   return code;
 }
 
@@ -120,7 +120,7 @@ int MPI_Testany(int n, MPI_Request* requests, int* index, int* flag, MPI_Status*
   MPI_Status* const status = wanted == MPI_STATUS_IGNORE ? several.statuses() : wanted;
   const int code = TANDEM_NEXT(MPI_Testany)(n, requests, index, flag, status);
   if (!*flag)
-    asked_in_vain(Call::Testany, false, several.requests());
+    asked_in_vain("Testany", false, several.requests());
   else if (*index != MPI_UNDEFINED)
     several.complete(*index, *status);
   return code;
@@ -130,7 +130,7 @@ int MPI_Testsome(int n, MPI_Request* requests, int* done, int* indices, MPI_Stat
   Several several(n, requests, wanted);
   const int code = TANDEM_NEXT(MPI_Testsome)(n, requests, done, indices, several.statuses());
   if (*done == 0)
-    asked_in_vain(Call::Testsome, false, several.requests());
+    asked_in_vain("Testsome", false, several.requests());
   else if (*done != MPI_UNDEFINED)
     several.complete_some(*done, indices);
   return code;

@@ -3,12 +3,13 @@
 // The board is memory without a name (memfd), so nothing can be left of it. Rank 0 makes it and tells the others where its process has
 // it open; they open it there.
 #include <fcntl.h>
+#include <mpi.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
-#include <new>
 #include <thread>
 
 #include "parallel/mpi/watch/journal.hpp"
@@ -16,6 +17,7 @@
 #include "parallel/mpi/watch/watcher.hpp"
 
 using namespace tandem::watch;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -24,10 +26,9 @@ struct Whereabouts {
   int file;
 };
 
-bool on_one_host() {
+bool on_one_host(int ranks) {
   MPI_Comm node;
-  int ranks = 0, here = 0;
-  PMPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  int here = 0;
   PMPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
   PMPI_Comm_size(node, &here);
   PMPI_Comm_free(&node);
@@ -35,8 +36,8 @@ bool on_one_host() {
 }
 
 // The board, the same memory on all ranks; null on all if any rank cannot have it.
-Board* open_board(int rank, int ranks) {
-  const std::size_t bytes = board_bytes(ranks);
+Page* open_board(int rank, int ranks) {
+  const std::size_t bytes = static_cast<std::size_t>(ranks) * sizeof(Page);
   Whereabouts at{.process = getpid(), .file = -1};
   if (rank == 0) {
     at.file = memfd_create("tandem-watch", MFD_CLOEXEC);
@@ -51,44 +52,37 @@ Board* open_board(int rank, int ranks) {
   PMPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
   if (file >= 0) close(file);
   if (rank == 0 && at.file >= 0) close(at.file);
-  if (!all) return nullptr;
-  auto* const board = static_cast<Board*>(memory);
-  if (rank == 0) board->ranks = ranks;
-  PMPI_Barrier(MPI_COMM_WORLD);
-  return board;
+  return all ? static_cast<Page*>(memory) : nullptr;
 }
 
 // A rank that leaves main in peace but without MPI_Finalize makes mpirun end the job within milliseconds and without a word. So it
-// waits until the others have come to their own ends, and the reporter has seen that they wait for it.
+// stays until it can have been seen that others wait for it; and then until that has been told, which ends this process too.
 void leave(int status, void*) {
   int finalized = 0;
   PMPI_Finalized(&finalized);
-  if (finalized || status != 0) return;
-  page().state = State::exited;
-  std::this_thread::sleep_for(std::chrono::milliseconds(3000));
+  Page* const mine = page();
+  if (finalized || status != 0 || mine == nullptr) return;
+  mine->state = State::exited;
+  for (int looks = 0; looks < 30 || (mine->stay && looks < 100); ++looks) std::this_thread::sleep_for(100ms);
 }
 
-void begin(int threads) {
+void begin() {
   int rank = 0, ranks = 0;
   PMPI_Comm_rank(MPI_COMM_WORLD, &rank);
   PMPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  const char* why_not = threads == MPI_THREAD_MULTIPLE ? "several threads of a rank may call MPI at once (MPI_THREAD_MULTIPLE)"
-                        : ranks > static_cast<int>(most_ranks) ? "there are more than 256 ranks"
-                        : !on_one_host() ? "the ranks are on several hosts" : nullptr;
-  Board* const board = why_not == nullptr ? open_board(rank, ranks) : nullptr;
+  const char* why_not = ranks > static_cast<int>(most_ranks) ? "there are more than 256 ranks"
+                        : !on_one_host(ranks) ? "the ranks are on several hosts" : nullptr;
+  Page* const board = why_not == nullptr ? open_board(rank, ranks) : nullptr;
   if (board == nullptr) {
-    if (why_not == nullptr) why_not = "the ranks cannot share memory";
-    if (rank == 0) std::fprintf(stderr, "tandem watch: off, since %s\n", why_not);
+    if (rank == 0) std::fprintf(stderr, "tandem watch: off, since %s\n", why_not != nullptr ? why_not : "the ranks cannot share memory");
     return;
   }
-  Page* const mine = board->page(rank);
-  mine->process = getpid();
-  take_page(mine);
-  moved();
+  take_page(board + rank);
+  begin_world();
   handle_stack_signal();
-  start_watching(*board, rank);
   on_exit(leave, nullptr);
   PMPI_Barrier(MPI_COMM_WORLD);  // all pages are in use from here on
+  if (rank == 0) start_watching(board, ranks);
 }
 
 }  // namespace
@@ -97,20 +91,20 @@ extern "C" {
 
 int MPI_Init(int* argc, char*** argv) {
   const int code = TANDEM_NEXT(MPI_Init)(argc, argv);
-  if (code == MPI_SUCCESS) begin(MPI_THREAD_SINGLE);
+  if (code == MPI_SUCCESS) begin();
   return code;
 }
 
 int MPI_Init_thread(int* argc, char*** argv, int wanted, int* provided) {
   const int code = TANDEM_NEXT(MPI_Init_thread)(argc, argv, wanted, provided);
-  if (code == MPI_SUCCESS) begin(wanted);
+  if (code == MPI_SUCCESS) begin();
   return code;
 }
 
 // From here on nobody can expect anything of this rank.
 int MPI_Finalize() {
   moved();
-  page().state = State::finalized;
+  if (Page* const mine = page()) mine->state = State::finalized;
   return TANDEM_NEXT(MPI_Finalize)();
 }
 

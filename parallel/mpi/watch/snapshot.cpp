@@ -4,8 +4,50 @@
 
 namespace tandem::watch {
 
+namespace {
+
+Counts counts(const Channels& table) {
+  Counts all;
+  for (const Channel& c : table)
+    if (c.count != 0) all[{c.peer, c.group, c.tag}] = c.count;
+  return all;
+}
+
+GroupView view(const Group& g) {
+  GroupView group{.name = g.name.data(), .members = list(g.members), .count = g.count};
+  for (std::uint64_t n = g.count; n > 0 && n + remembered_collectives > g.count; --n)
+    group.last[n] = g.last[n % remembered_collectives];
+  return group;
+}
+
+}  // namespace
+
+const GroupView* RankView::group(GroupId id) const {
+  const auto found = groups.find(id);
+  return found == groups.end() ? nullptr : &found->second;
+}
+
+const Event* RankView::event(GroupId id, std::uint64_t number) const {
+  const GroupView* const g = group(id);
+  if (g == nullptr || !g->last.contains(number)) return nullptr;
+  return &g->last.at(number);
+}
+
+const std::vector<int>& RankView::members(GroupId id) const {
+  static const std::vector<int> none;
+  const GroupView* const g = group(id);
+  return g == nullptr ? none : g->members;
+}
+
+std::vector<int> list(const Members& members) {
+  std::vector<int> ranks;
+  for (std::size_t r = 0; r < members.size(); ++r)
+    if (members[r]) ranks.push_back(static_cast<int>(r));
+  return ranks;
+}
+
 RankView view(const Page& page) {
-  RankView rank{.state = page.state.load(), .overflow = page.overflow.load(), .call = page.call, .all = page.all};
+  RankView rank{.state = page.unsure ? State::outside : page.state.load(), .call = page.call, .all = page.all};
   const std::uint64_t epoch = page.epoch.load(std::memory_order_acquire);
   const bool waiting = rank.state == State::blocked || rank.state == State::polling;
   const auto see = [&](const Operation& o) {
@@ -17,21 +59,9 @@ RankView view(const Page& page) {
   for (const Operation& o : page.requests)
     if (o.key != 0) see(o);
   std::ranges::sort(rank.receives, {}, &Operation::number);
-
-  for (const Channel& c : page.sent)
-    if (c.count != 0) rank.sent[{c.peer, c.group, c.tag}] = c.count;
-  for (const Channel& c : page.received)
-    if (c.count != 0) rank.received[{c.peer, c.group, c.tag}] = c.count;
-
-  for (const Group& g : page.groups) {
-    if (g.id == unknown_group) continue;
-    GroupView& group = rank.groups[g.id];
-    group.name = g.name.data(), group.members = g.members, group.count = g.count;
-    for (std::uint64_t n = g.count; n > 0 && n + remembered_collectives > g.count; --n)
-      group.last[n] = g.last[n % remembered_collectives];
-    for (std::size_t i = 0; i < g.counts.size(); ++i)
-      if (g.counts[i] != 0) group.counts[static_cast<Call>(i)] = g.counts[i];
-  }
+  rank.sent = counts(page.sent), rank.received = counts(page.received);
+  for (const Group& g : page.groups)
+    if (g.id != unknown_group) rank.groups[g.id] = view(g);
   return rank;
 }
 
