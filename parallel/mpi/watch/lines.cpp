@@ -67,8 +67,9 @@ std::vector<Line> lines_of(std::span<const Place> places) {
   return lines;
 }
 
-// Of Tandem's parallel/, whatever its folder was called when it was compiled.
-bool is_ours(const std::string& file) {
+// Of the standard library, or of Tandem's parallel/, whatever its folder was called when it was compiled.
+bool is_of_libraries(const std::string& file) {
+  if (file.starts_with("/usr/")) return true;
   const std::size_t at = file.rfind("/parallel/");
   std::error_code error;
   return at != std::string::npos && fs::exists(TANDEM_SOURCE + file.substr(at), error);
@@ -98,7 +99,7 @@ std::vector<Line> user_lines(const Page& page) {
   std::erase_if(all, [](const Line& line) { return line.file.empty() && line.function.empty(); });
   if (const auto start = std::ranges::find(all, "main", &Line::function); start != all.end()) all.erase(start + 1, all.end());
   drop(all, [](const Line& line) { return line.file.empty(); });
-  drop(all, [](const Line& line) { return is_ours(line.file); });
+  drop(all, [](const Line& line) { return is_of_libraries(line.file); });
   for (Line& line : all) line.file = short_path(line.file);
   return all;
 }

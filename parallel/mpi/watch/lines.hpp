@@ -14,7 +14,8 @@ struct Line {
   int number = 0;
 };
 
-// The user's lines, the innermost first: not those of our own parallel/, unless there are no others.
+// The user's lines, the innermost first: not those of the standard library or of our own parallel/, unless there are
+// no others.
 std::vector<Line> user_lines(const Page& page);
 
 }  // namespace tandem::watch

@@ -1,14 +1,15 @@
-// Programs that hang, and a few that only look so, by name: watch_test.py runs them under `tandem run --watch`. MPI alone, but for the
-// last ones. Each line at which a rank waits says so in a comment that the test searches for.
+// Programs that hang, and a few that only look so, by name: watch_test.py runs them under `tandem run --watch`. MPI alone, but for
+// ring() and window(). Each line at which a rank waits says so in a comment that the test searches for.
 #include <mpi.h>
-
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "parallel/collectives/collectives.hpp"
@@ -65,7 +66,7 @@ void wrong_communicator() {
   MPI_Comm copy;
   MPI_Comm_dup(MPI_COMM_WORLD, &copy);
   int x = 0;
-  if (rank == 0) MPI_Recv(&x, 1, MPI_INT, 1, 0, copy, MPI_STATUS_IGNORE);
+  if (rank == 0) MPI_Recv(&x, 1, MPI_INT, 1, 0, copy, MPI_STATUS_IGNORE);  // waits: copy
   if (rank == 1) send(0, 0);
   MPI_Comm_free(&copy);
 }
@@ -89,7 +90,7 @@ void other_communicator() {
   MPI_Comm_dup(MPI_COMM_WORLD, &b);
   MPI_Comm_set_name(a, "a");
   MPI_Comm_set_name(b, "b");
-  MPI_Barrier(rank == 0 ? a : b);
+  MPI_Barrier(rank == 0 ? a : b);  // waits: one of two
 }
 
 void early_finalize() {
@@ -154,6 +155,40 @@ void pending_ibarrier() {
   }
 }
 
+// A short message waits in a buffer of MPI, unless sends are synchronous (--strict).
+void short_send_send() {
+  send(1 - rank, 4);
+  recv(1 - rank, 4);
+}
+
+void throws() {
+  if (rank == 1) throw std::runtime_error("tile 7 is unreadable");
+  recv(1, 3);
+}
+
+// Whoever catches an error and ends in peace leaves the others alone.
+void throws_and_catches() {
+  try {
+    throws();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+  }
+}
+
+// With MPI_THREAD_MULTIPLE, see main(): a thread beside the main one calls MPI, so nobody can judge this rank, though it hangs at the end.
+void threads() {
+  const auto exchange = [](int tag) {
+    int x = rank, y = 0;
+    for (int i = 0; i < 1000; ++i)
+      MPI_Sendrecv(&x, 1, MPI_INT, 1 - rank, tag, &y, 1, MPI_INT, 1 - rank, tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+  };
+  std::thread other(exchange, 1);
+  exchange(2);
+  other.join();
+}
+
+void threads_allowed() { recv(1 - rank, 3); }
+
 // Quiet ones: they end well.
 void slow_ping_pong() {
   for (int i = 0; i < 8; ++i) {
@@ -173,6 +208,15 @@ void one_sleeps(double seconds) {
   MPI_Request request;
   MPI_Ibarrier(MPI_COMM_WORLD, &request);
   while (!done) MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+}
+
+// It sleeps between its questions, and goes on by itself after a while.
+void asks_and_sleeps(double seconds) {
+  if (rank == 1) return recv(0, 0);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  for (int found = 0; !found && std::chrono::steady_clock::now() < end; usleep(1000))
+    MPI_Iprobe(1, 0, MPI_COMM_WORLD, &found, MPI_STATUS_IGNORE);
+  send(1, 0);
 }
 
 // Each waits for what the other will begin after it has computed, asking now and then: legal, and not a cycle.
@@ -201,26 +245,31 @@ void window() {
   world.barrier();                              // waits: barrier beside the window
 }
 
+#define NAMED(f) {#f, f}
 const std::map<std::string, void (*)()> programs = {
-    {"recv_recv", recv_recv}, {"recv_recv_other_tags", recv_recv_other_tags}, {"send_send", send_send}, {"wrong_tag", wrong_tag},
-    {"wrong_tag_large", wrong_tag_large}, {"wrong_communicator", wrong_communicator}, {"mismatched", mismatched},
-    {"wrong_root", wrong_root}, {"other_communicator", other_communicator}, {"early_finalize", early_finalize},
-    {"unequal_steps", unequal_steps}, {"early_exit", early_exit}, {"nobody_sends", nobody_sends}, {"test_loop", test_loop},
-    {"any_source", any_source}, {"three", three}, {"two_of_three", two_of_three}, {"sendrecv", sendrecv},
-    {"pending_ibarrier", pending_ibarrier}, {"slow_ping_pong", slow_ping_pong}, {"ring", ring}, {"window", window}};
+    NAMED(recv_recv), NAMED(recv_recv_other_tags), NAMED(send_send), NAMED(short_send_send), NAMED(wrong_tag), NAMED(wrong_tag_large),
+    NAMED(wrong_communicator), NAMED(mismatched), NAMED(wrong_root), NAMED(other_communicator), NAMED(early_finalize),
+    NAMED(unequal_steps), NAMED(early_exit), NAMED(throws), NAMED(throws_and_catches), NAMED(nobody_sends), NAMED(test_loop),
+    NAMED(any_source), NAMED(three), NAMED(two_of_three), NAMED(sendrecv), NAMED(pending_ibarrier), NAMED(threads),
+    NAMED(threads_allowed), NAMED(slow_ping_pong), NAMED(ring), NAMED(window)};
 const std::map<std::string, void (*)(double)> timed = {
-    {"one_computes", one_computes}, {"one_sleeps", one_sleeps}, {"computes_and_asks", computes_and_asks}};
+    NAMED(one_computes), NAMED(one_sleeps), NAMED(asks_and_sleeps), NAMED(computes_and_asks)};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  MPI_Init(&argc, &argv);
+  const std::string name = argc > 1 ? argv[1] : "";
+  int provided = 0;
+  if (name.starts_with("threads"))
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided);
+  else
+    MPI_Init(&argc, &argv);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  const std::string name = argc > 1 ? argv[1] : "";
-  if (rank == 0) std::puts("begun"), std::fflush(stdout);
+  if (rank == 0) std::printf("%f\n", std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
+  if (rank == 0) std::fflush(stdout);
   if (programs.contains(name)) programs.at(name)();
-  else if (timed.contains(name)) timed.at(name)(std::atof(argv[2]));
+  else timed.at(name)(std::atof(argv[2]));
   MPI_Finalize();
   if (rank == 0) std::puts("done");
 }
