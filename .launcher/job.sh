@@ -107,6 +107,7 @@ start_ranks() {
     wait "$child" 2>/dev/null || code=$?
   done
   ((stopped == 0)) || exit "$stopped"
+  [[ -z $job || ! -e $job/code ]] || return "$(<"$job/code")"  # mpirun did not end: see_mpirun_end in guard.py
   if ((code == 124)) && [[ ! -e $job/told ]]; then say "the job was stopped at its limit of $limit s"
   elif ((code > 128)) && [[ -n $job && ! -e $job/told ]]; then say "mpirun or a guard was killed by SIG$(kill -l $((code - 128)))"; fi
   return "$code"

@@ -32,9 +32,9 @@ using GroupId = std::uint64_t;            // of a communicator or window: the sa
 inline constexpr GroupId unknown_group = 0, world_group = 1;
 inline constexpr int anyone = -1, any_tag = -1, nobody = -2;
 
-// A call without "MPI_". By value, since an address means nothing to another process.
+// The name of a call. By value, since an address means nothing to another process.
 struct Name {
-  char text[24] = {};
+  char text[32] = {};
   constexpr Name() = default;
   template <std::size_t n>
   constexpr Name(const char (&name)[n]) {

@@ -10,16 +10,16 @@ std::int64_t size(const void* values, int n, MPI_Datatype type) { return values 
 
 // TOGETHER(Name, Iname, root, bytes, (parameters), (arguments)): the parameters end with `MPI_Comm comm`.
 #define OPEN(...) __VA_ARGS__
-#define TOGETHER(name, iname, root, bytes, parameters, arguments)                          \
-  extern "C" int MPI_##name(OPEN parameters) {                                             \
-    const Blocked in_call(#name, {gathering(#name, comm_of(key_of(comm)), root, bytes)});  \
-    return TANDEM_NEXT(MPI_##name) arguments;                                              \
-  }                                                                                        \
-  extern "C" int MPI_##iname(OPEN parameters, MPI_Request* request) {                      \
-    const Operation begun = gathering(#iname, comm_of(key_of(comm)), root, bytes);         \
-    const int code = TANDEM_NEXT(MPI_##iname)(OPEN arguments, request);                    \
-    if (code == MPI_SUCCESS) remember(key_of(*request), begun);                            \
-    return code;                                                                           \
+#define TOGETHER(name, iname, root, bytes, parameters, arguments)                                        \
+  extern "C" int MPI_##name(OPEN parameters) {                                                           \
+    const Blocked in_call("MPI_" #name, {gathering("MPI_" #name, comm_of(key_of(comm)), root, bytes)});  \
+    return TANDEM_NEXT(MPI_##name) arguments;                                                            \
+  }                                                                                                      \
+  extern "C" int MPI_##iname(OPEN parameters, MPI_Request* request) {                                    \
+    const Operation begun = gathering("MPI_" #iname, comm_of(key_of(comm)), root, bytes);                \
+    const int code = TANDEM_NEXT(MPI_##iname)(OPEN arguments, request);                                  \
+    if (code == MPI_SUCCESS) remember(key_of(*request), begun);                                          \
+    return code;                                                                                         \
   }
 
 TOGETHER(Barrier, Ibarrier, -1, 0,

@@ -105,12 +105,12 @@ void begin_world() {
 using namespace tandem::watch;
 
 // The ranks of `comm` make `made`, a communicator or a window on `ranks`; afterwards they agree on what to call it on the board.
-#define MAKE(name, made, ranks, parameters, arguments)                                                      \
-  extern "C" int MPI_##name parameters {                                                                    \
-    const Blocked in(#name, {gathering(#name, comm_of(key_of(comm)), -1, -1)});                             \
-    const int code = TANDEM_NEXT(MPI_##name) arguments;                                                     \
-    if (code == MPI_SUCCESS) begin(key_of(*made), ranks);                                                   \
-    return code;                                                                                            \
+#define MAKE(name, made, ranks, parameters, arguments)                                         \
+  extern "C" int MPI_##name parameters {                                                       \
+    const Blocked in("MPI_" #name, {gathering("MPI_" #name, comm_of(key_of(comm)), -1, -1)});  \
+    const int code = TANDEM_NEXT(MPI_##name) arguments;                                        \
+    if (code == MPI_SUCCESS) begin(key_of(*made), ranks);                                      \
+    return code;                                                                               \
   }
 MAKE(Comm_dup, copy, *copy, (MPI_Comm comm, MPI_Comm* copy), (comm, copy))
 MAKE(Comm_split, part, *part, (MPI_Comm comm, int colour, int key, MPI_Comm* part), (comm, colour, key, part))
@@ -130,7 +130,7 @@ extern "C" {
 
 int MPI_Comm_free(MPI_Comm* comm) {
   const std::uint64_t before = key_of(*comm);
-  const Blocked in("Comm_free", {gathering("Comm_free", comm_of(before), -1, -1)});
+  const Blocked in("MPI_Comm_free", {gathering("MPI_Comm_free", comm_of(before), -1, -1)});
   const int code = TANDEM_NEXT(MPI_Comm_free)(comm);
   end(before);
   return code;
@@ -138,14 +138,14 @@ int MPI_Comm_free(MPI_Comm* comm) {
 
 int MPI_Win_free(MPI_Win* window) {
   const std::uint64_t before = key_of(*window);
-  const Blocked in("Win_free", {gathering("Win_free", comm_of(before), -1, -1)});
+  const Blocked in("MPI_Win_free", {gathering("MPI_Win_free", comm_of(before), -1, -1)});
   const int code = TANDEM_NEXT(MPI_Win_free)(window);
   end(before);
   return code;
 }
 
 int MPI_Win_fence(int promise, MPI_Win window) {
-  const Blocked in("Win_fence", {gathering("Win_fence", comm_of(key_of(window)), -1, -1)});
+  const Blocked in("MPI_Win_fence", {gathering("MPI_Win_fence", comm_of(key_of(window)), -1, -1)});
   return TANDEM_NEXT(MPI_Win_fence)(promise, window);
 }
 

@@ -21,11 +21,9 @@ std::string ordinal(std::uint64_t n) {
 }
 
 std::string words(const Event& e) {
-  return fmt::format("MPI_{}{}{}", e.call.text, e.root < 0 ? "" : fmt::format(" with root {}", e.root),
+  return fmt::format("{}{}{}", e.call.text, e.root < 0 ? "" : fmt::format(" with root {}", e.root),
                      e.bytes <= 0 ? "" : fmt::format(" of {} bytes", e.bytes));
 }
-
-std::string call(const Operation& o) { return o.role == Role::window ? "the shared window" : fmt::format("MPI_{}", o.call.text); }
 
 std::string leaving(const RankView& rank) {
   return rank.state == State::finalized ? "has finished (MPI_Finalize)" : "has left the program without MPI_Finalize";
@@ -90,12 +88,12 @@ Found missing_rank(const Snapshot& now, const Knot& knot) {
     const GroupView* const theirs = now.of(q).group(o.group);
     if (o.role == Role::collective && theirs != nullptr && theirs->count > 0)
       return Diagnosis{.kind = "unequal_counts",
-                       .what = fmt::format("Unequal numbers of steps: rank {} is in its {} collective call (MPI_{}), rank {} {} after {}.",
+                       .what = fmt::format("Unequal numbers of steps: rank {} is in its {} collective call ({}), rank {} {} after {}.",
                                            r, ordinal(o.number), o.call.text, q, leaving(now.of(q)), theirs->count),
                        .advice = "All ranks must make the same number of steps: cut the data into equal numbers of batches, or let a "
                                  "rank that has none join with nothing; agree on when to stop."};
     return Diagnosis{.kind = "early_exit",
-                     .what = fmt::format("An early exit: rank {} {} while rank {} waits for it in {}.", q, leaving(now.of(q)), r, call(o)),
+                     .what = fmt::format("An early exit: rank {} {} while rank {} waits for it in {}.", q, leaving(now.of(q)), r, o.call.text),
                      .advice = fmt::format("Rank {} must do its part before it ends: look for a return, a break or an error on its way.",
                                            q)};
   });

@@ -26,7 +26,7 @@ std::string bytes(const Operation& o) {
 }
 
 std::string describe(const Operation& o, const RankView& rank) {
-  const std::string call = fmt::format("MPI_{}", o.call.text), where = in_group(o, rank);
+  const std::string call = o.call.text, where = in_group(o, rank);
   const std::string peer = o.peer == anyone ? "any rank" : fmt::format("rank {}", o.peer);
   const std::string tag = o.tag == any_tag ? "any tag" : fmt::format("tag {}", o.tag);
   switch (o.role) {
@@ -36,13 +36,13 @@ std::string describe(const Operation& o, const RankView& rank) {
     case Role::collective:
       return fmt::format("{}, collective call {}{}{}{}", call, o.number, o.root < 0 ? "" : fmt::format(", root {}", o.root), bytes(o), where);
     case Role::window:
-      return fmt::format("the shared window's barrier, round {}: rank {} has not come{}", o.number, fmt::join(list(o.missing), " "), where);
+      return fmt::format("{}, round {}: rank {} has not come{}", call, o.number, fmt::join(list(o.missing), " "), where);
     case Role::unknown: break;
   }
   return call + where;
 }
 
-bool asks(const Name& call) { return std::string_view(call.text).starts_with("Test"); }
+bool asks(const Name& call) { return std::string_view(call.text).starts_with("MPI_Test"); }
 
 // "halo.c:31 in exchange, called from halo.c:57 in main"
 std::string words(const std::vector<Line>& lines) {
@@ -67,7 +67,7 @@ std::string describe(const RankView& rank) {
   if (rank.waits.size() > parts.size()) parts.push_back(fmt::format("{} more", rank.waits.size() - parts.size()));
   const std::string what = fmt::format("{}", fmt::join(parts, rank.all ? " and " : " or "));
   if (rank.waits.empty() || rank.waits.front().call == rank.call || rank.waits.front().role == Role::window) return what;
-  return fmt::format("MPI_{}{} for {}", rank.call.text, asks(rank.call) ? " again and again" : "", what);
+  return fmt::format("{}{} for {}", rank.call.text, asks(rank.call) ? " again and again" : "", what);
 }
 
 std::string report_text(const Snapshot& now, const Diagnosis& diagnosis, const std::vector<std::vector<Line>>& lines) {

@@ -1,5 +1,5 @@
 // Requests: beginning, waiting, asking. Waiting says for which operations; the board knows them since they were begun.
-#include <algorithm>
+#include <vector>
 
 #include "parallel/mpi/watch/journal.hpp"
 
@@ -63,7 +63,7 @@ int MPI_Cancel(MPI_Request* request) {
 int MPI_Wait(MPI_Request* request, MPI_Status* wanted) {
   const MPI_Request before = *request;
   MPI_Status own, *const status = wanted == MPI_STATUS_IGNORE ? &own : wanted;
-  const Blocked in("Wait", true, {&before, 1});
+  const Blocked in("MPI_Wait", true, {&before, 1});
   const int code = TANDEM_NEXT(MPI_Wait)(request, status);
   if (before != MPI_REQUEST_NULL) completed(key_of(before), *status);
   return code;
@@ -71,7 +71,7 @@ int MPI_Wait(MPI_Request* request, MPI_Status* wanted) {
 
 int MPI_Waitall(int n, MPI_Request* requests, MPI_Status* wanted) {
   Several several(n, requests, wanted);
-  const Blocked in("Waitall", true, several.requests());
+  const Blocked in("MPI_Waitall", true, several.requests());
   const int code = TANDEM_NEXT(MPI_Waitall)(n, requests, several.statuses());
   several.complete_all();
   return code;
@@ -80,7 +80,7 @@ int MPI_Waitall(int n, MPI_Request* requests, MPI_Status* wanted) {
 int MPI_Waitany(int n, MPI_Request* requests, int* index, MPI_Status* wanted) {
   Several several(n, requests, MPI_STATUSES_IGNORE);
   MPI_Status* const status = wanted == MPI_STATUS_IGNORE ? several.statuses() : wanted;
-  const Blocked in("Waitany", false, several.requests());
+  const Blocked in("MPI_Waitany", false, several.requests());
   const int code = TANDEM_NEXT(MPI_Waitany)(n, requests, index, status);
   if (*index != MPI_UNDEFINED) several.complete(*index, *status);
   return code;
@@ -88,7 +88,7 @@ int MPI_Waitany(int n, MPI_Request* requests, int* index, MPI_Status* wanted) {
 
 int MPI_Waitsome(int n, MPI_Request* requests, int* done, int* indices, MPI_Status* wanted) {
   Several several(n, requests, wanted);
-  const Blocked in("Waitsome", false, several.requests());
+  const Blocked in("MPI_Waitsome", false, several.requests());
   const int code = TANDEM_NEXT(MPI_Waitsome)(n, requests, done, indices, several.statuses());
   if (*done != MPI_UNDEFINED) several.complete_some(*done, indices);
   return code;
@@ -99,7 +99,7 @@ int MPI_Test(MPI_Request* request, int* flag, MPI_Status* wanted) {
   MPI_Status own, *const status = wanted == MPI_STATUS_IGNORE ? &own : wanted;
   const int code = TANDEM_NEXT(MPI_Test)(request, flag, status);
   if (!*flag)
-    asked_in_vain("Test", false, {&before, 1});
+    asked_in_vain("MPI_Test", false, {&before, 1});
   else if (before != MPI_REQUEST_NULL)
     completed(key_of(before), *status);
   return code;
@@ -111,7 +111,7 @@ int MPI_Testall(int n, MPI_Request* requests, int* flag, MPI_Status* wanted) {
   if (*flag)
     several.complete_all();
   else
-    asked_in_vain("Testall", true, several.requests());
+    asked_in_vain("MPI_Testall", true, several.requests());
   return code;
 }
 
@@ -120,7 +120,7 @@ int MPI_Testany(int n, MPI_Request* requests, int* index, int* flag, MPI_Status*
   MPI_Status* const status = wanted == MPI_STATUS_IGNORE ? several.statuses() : wanted;
   const int code = TANDEM_NEXT(MPI_Testany)(n, requests, index, flag, status);
   if (!*flag)
-    asked_in_vain("Testany", false, several.requests());
+    asked_in_vain("MPI_Testany", false, several.requests());
   else if (*index != MPI_UNDEFINED)
     several.complete(*index, *status);
   return code;
@@ -130,7 +130,7 @@ int MPI_Testsome(int n, MPI_Request* requests, int* done, int* indices, MPI_Stat
   Several several(n, requests, wanted);
   const int code = TANDEM_NEXT(MPI_Testsome)(n, requests, done, indices, several.statuses());
   if (*done == 0)
-    asked_in_vain("Testsome", false, several.requests());
+    asked_in_vain("MPI_Testsome", false, several.requests());
   else if (*done != MPI_UNDEFINED)
     several.complete_some(*done, indices);
   return code;

@@ -61,7 +61,7 @@ void leave(int status, void*) {
   int finalized = 0;
   PMPI_Finalized(&finalized);
   Page* const mine = page();
-  if (finalized || status != 0 || mine == nullptr) return;
+  if (finalized || status != 0 || mine == nullptr || mine->process != getpid()) return;  // or a child that was forked
   mine->state = State::exited;
   for (int looks = 0; looks < 30 || (mine->stay && looks < 100); ++looks) std::this_thread::sleep_for(100ms);
 }

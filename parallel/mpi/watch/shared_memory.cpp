@@ -12,7 +12,7 @@ void publish(const tandem::MemoryWait& wait) {
   Page* const mine = page();
   if (mine == nullptr) return;
   const Comm& comm = comm_of(key_of(wait.comm));
-  Operation now{.key = key_of(wait.key), .number = wait.round, .group = comm.id, .call = "shared window", .role = Role::window};
+  Operation now{.key = key_of(wait.key), .number = wait.round, .group = comm.id, .call = "the shared window's barrier", .role = Role::window};
   for (std::size_t r = 0; r < comm.world.size(); ++r)
     if (wait.is_missing(wait.key, static_cast<int>(r))) now.missing.set(static_cast<std::size_t>(comm.world[r]));
   const Operation* const before = find_request(*mine, now.key);

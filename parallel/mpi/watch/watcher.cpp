@@ -32,7 +32,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto look_every = 100ms, patience = 2000ms, answer_within = 600ms;
 constexpr std::uint64_t least_polls = 100;
-constexpr auto most_per_poll = 50us;
+constexpr auto most_per_poll = 50us, starved = 1000us;  // who gets so little of a core between two looks may have had no turn to ask
 
 // The state of the thread that calls MPI, as in `ps`: R runs or would like to, S sleeps, T and t are stopped.
 char thread_state(const Page& page) {
@@ -54,28 +54,24 @@ class Seen {
  public:
   void look(const Page& page) {
     const State state = page.state;
-    if (const std::uint64_t epoch = page.epoch.load(std::memory_order_acquire); epoch != epoch_ || state != state_) {
-      epoch_ = epoch, state_ = state;
-      begin(page);
-    }
-    if (state != State::blocked && state != State::polling) return;
+    const std::uint64_t epoch = page.epoch.load(std::memory_order_acquire), polls = page.polls;
+    const std::chrono::nanoseconds used = processor_time(page);
+    const bool works = used - used_ > (polls - polls_) * most_per_poll + starved;  // between two questions
     const char now = thread_state(page);
-    if (now == 'T' || now == 't' || (state == State::polling && now == 'S')) return begin(page);
-    if (Clock::now() - since_ < patience) return;
-    const std::uint64_t polls = page.polls - polls_;
-    quiet_ = state == State::blocked || (polls >= least_polls && processor_time(page) - used_ <= polls * most_per_poll);
-    if (!quiet_) begin(page);  // judged by the last two seconds: it may have computed before it began to ask
+    if (epoch != epoch_ || state != state_ || now == 'T' || now == 't' || (state == State::polling && (now == 'S' || works)))
+      since_ = Clock::now(), first_poll_ = polls;
+    epoch_ = epoch, state_ = state, polls_ = polls, used_ = used;
+    quiet_ = (state == State::blocked || (state == State::polling && polls - first_poll_ >= least_polls)) &&
+             Clock::now() - since_ >= patience;
   }
   bool quiet() const { return quiet_; }
   bool is_still(const Page& page) const { return page.epoch.load(std::memory_order_acquire) == epoch_; }
 
  private:
-  void begin(const Page& page) { since_ = Clock::now(), polls_ = page.polls, used_ = processor_time(page), quiet_ = false; }
-
-  std::uint64_t epoch_ = 0, polls_ = 0;
+  std::uint64_t epoch_ = 0, polls_ = 0, first_poll_ = 0;
   State state_ = State::outside;
-  Clock::time_point since_ = Clock::now();
   std::chrono::nanoseconds used_{0};
+  Clock::time_point since_ = Clock::now();
   bool quiet_ = false;
 };
 

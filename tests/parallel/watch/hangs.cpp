@@ -219,6 +219,21 @@ void asks_and_sleeps(double seconds) {
   send(1, 0);
 }
 
+// Rank 0 asks often, then computes long, and sends what rank 1 has been waiting for meanwhile.
+void asks_then_computes(double seconds) {
+  int x = 0, done = 0;
+  if (rank == 1) compute(2.5), recv(0, 0), send(0, 1);
+  if (rank == 0) {
+    MPI_Request request;
+    MPI_Irecv(&x, 1, MPI_INT, 1, 1, MPI_COMM_WORLD, &request);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(2.4);
+    while (std::chrono::steady_clock::now() < end) MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    compute(seconds);
+    send(1, 0);
+    MPI_Wait(&request, MPI_STATUS_IGNORE);
+  }
+}
+
 // Each waits for what the other will begin after it has computed, asking now and then: legal, and not a cycle.
 void computes_and_asks(double seconds) {
   int x = 0, y = rank, done = 0;
@@ -253,7 +268,8 @@ const std::map<std::string, void (*)()> programs = {
     NAMED(any_source), NAMED(three), NAMED(two_of_three), NAMED(sendrecv), NAMED(pending_ibarrier), NAMED(threads),
     NAMED(threads_allowed), NAMED(slow_ping_pong), NAMED(ring), NAMED(window)};
 const std::map<std::string, void (*)(double)> timed = {
-    NAMED(one_computes), NAMED(one_sleeps), NAMED(asks_and_sleeps), NAMED(computes_and_asks)};
+    NAMED(one_computes), NAMED(one_sleeps), NAMED(asks_and_sleeps), NAMED(computes_and_asks),
+    NAMED(asks_then_computes)};
 
 }  // namespace
 
