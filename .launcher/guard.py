@@ -6,6 +6,7 @@
     what happens                  what the guard does
     the rank is killed            says which rank, which process, which host and which signal, and passes it on as 128 + signal
     the rank is frozen            says so and kills it; mpirun then ends the other ranks
+    the rank fails                passes its code on, and sees to it that mpirun does end
     mpirun is killed              kills the rank
     the guard itself is killed    nothing; but the kernel kills the rank
 
@@ -14,7 +15,8 @@ does not answer, and its processor time unchanged. One that computes, sleeps or 
 neither is one that is held by a debugger.
 
 TANDEM_JOB is the job's folder: guard and rank hold a lock on it as long as they live, so the launcher knows when all are gone.
-TANDEM_STRICT is the library that makes every send synchronous (parallel/mpi/strict/).
+TANDEM_STRICT is the library that makes every send synchronous (parallel/mpi/strict/), TANDEM_WATCH the one that notices when ranks
+wait for ever (parallel/mpi/watch/). A call passes through them in the order in which they are loaded: watch, strict, MPI.
 
     python3 guard.py PROGRAM ARGUMENTS..."""
 
@@ -27,12 +29,13 @@ import sys
 import time
 
 LOOK = 0.5            # seconds between two looks
+MPIRUN_ENDS = 5       # seconds within which mpirun ends once a rank has failed
 FROZEN = 124          # the exit code of `timeout`
 PR_SET_PDEATHSIG = 1
 
 freeze_limit = float(os.environ.get("TANDEM_FREEZE_LIMIT") or 0)
 job = os.environ.get("TANDEM_JOB")
-strict = os.environ.get("TANDEM_STRICT")
+layers = [library for library in map(os.environ.get, ("TANDEM_WATCH", "TANDEM_STRICT")) if library]
 mpirun, guard, child = os.getppid(), os.getpid(), 0
 libc = ctypes.CDLL(None)
 
@@ -52,8 +55,8 @@ def become(command):
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guard:  # it ended before the kernel knew of our wish
         os._exit(1)
-    if strict:
-        os.environ["LD_PRELOAD"] = " ".join(filter(None, [strict, os.environ.get("LD_PRELOAD")]))
+    if layers:
+        os.environ["LD_PRELOAD"] = " ".join(filter(None, [*layers, os.environ.get("LD_PRELOAD")]))
     try:
         os.execvp(command[0], command)
     except OSError as error:
@@ -68,8 +71,28 @@ def look():
     return fields[0], int(fields[11]) + int(fields[12])
 
 
-if strict and not os.path.exists(strict):
-    sys.exit(f"--strict: there is no {strict} on {os.uname().nodename}")
+def see_mpirun_end(code):
+    """Open MPI 4.1 can hang for ever in its own end, with all ranks gone, if a rank failed while another was in MPI_Finalize. A process
+    that outlives this one then kills it, and leaves the code that it would have passed on where the launcher looks for it."""
+    if os.fork():
+        return
+    os.setsid()
+    os.closerange(0, 1024)  # mpirun waits for the end of what we write, the launcher for our lock
+    for _ in range(int(MPIRUN_ENDS / 0.05)):
+        time.sleep(0.05)
+        try:
+            os.kill(mpirun, 0)
+        except ProcessLookupError:
+            os._exit(0)
+    with open(f"{job}/code", "w") as file:
+        file.write(str(code))
+    os.kill(mpirun, signal.SIGKILL)
+    os._exit(0)
+
+
+for library in layers:
+    if not os.path.exists(library):
+        sys.exit(f"there is no {library} on {os.uname().nodename}")
 if job:
     lock = os.open(job, os.O_RDONLY)
     with contextlib.suppress(OSError):  # a file system without locks
@@ -105,4 +128,7 @@ code = os.waitstatus_to_exitcode(status)
 stopped_by_mpirun = signal.SIGTERM in signal.sigpending()
 if code < 0 and not killed and not stopped_by_mpirun:
     say(f"was killed by {signal.Signals(-code).name}{': out of memory?' if -code == signal.SIGKILL else ''}")
-sys.exit(FROZEN if killed else 128 - code if code < 0 else code)
+code = FROZEN if killed else 128 - code if code < 0 else code
+if code and job and not stopped_by_mpirun:
+    see_mpirun_end(code)
+sys.exit(code)

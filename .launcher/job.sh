@@ -9,7 +9,7 @@ default() { [[ -v $1 ]] || export "$1=$2"; }
 # What Open MPI must be told so that it just works here. As environment variables, so that options of mpirun win.
 prepare_mpi() {
   job="" shared=""                                    # the folders to remove at the end, never what the environment calls so
-  export TANDEM_FREEZE_LIMIT=$freeze_limit TANDEM_STRICT=$strict TANDEM_JOB=""  # for the guards
+  export TANDEM_FREEZE_LIMIT=$freeze_limit TANDEM_STRICT=$strict TANDEM_WATCH=$watch TANDEM_JOB=""  # for the guards
   default OMPI_ALLOW_RUN_AS_ROOT 1
   default OMPI_ALLOW_RUN_AS_ROOT_CONFIRM 1
   default OMPI_MCA_rmaps_base_oversubscribe 1         # more ranks than cores is how one learns on a laptop
@@ -18,7 +18,7 @@ prepare_mpi() {
   default OMPI_MCA_btl_base_warn_component_unused 0   # no lament over networks that are not there
   default TANDEM_TERMINAL "$([[ -t 1 ]] && echo 1 || echo 0)"  # mpirun gives every rank a terminal, whatever ours is
   default OMPI_MCA_odls_base_sigkill_timeout 0        # ranks that must end, end now; else they get 2 s to clean up
-  default ASAN_OPTIONS detect_leaks=0:verify_asan_link_order=0  # Open MPI never frees some of its memory; --strict loads first
+  default ASAN_OPTIONS detect_leaks=0:verify_asan_link_order=0  # Open MPI never frees some of its memory; --strict and --watch load first
   may_read_other_process || default OMPI_MCA_btl_vader_single_copy_mechanism none
   if ((host_count > 1)) || [[ ${SLURM_JOB_NUM_NODES:-1} != 1 ]]; then
     mapfile -t -O "${#options[@]}" options < <(compgen -e | sed -nE 's/^((TANDEM|OMP|ASAN)_.*)/-x\n\1/p')
@@ -107,6 +107,7 @@ start_ranks() {
     wait "$child" 2>/dev/null || code=$?
   done
   ((stopped == 0)) || exit "$stopped"
+  [[ -z $job || ! -e $job/code ]] || return "$(<"$job/code")"  # mpirun did not end: see_mpirun_end in guard.py
   if ((code == 124)) && [[ ! -e $job/told ]]; then say "the job was stopped at its limit of $limit s"
   elif ((code > 128)) && [[ -n $job && ! -e $job/told ]]; then say "mpirun or a guard was killed by SIG$(kill -l $((code - 128)))"; fi
   return "$code"

@@ -9,16 +9,18 @@
 #?   --limit S           ends the job if it takes longer than S seconds; the exit code is then 124
 #?   --freeze-limit S    ends it if a rank is frozen for S seconds: stopped, or stuck in a device (default 60; 0: never)
 #?   --strict            makes every send synchronous, so that a program which relies on MPI's buffers hangs
+#?   --watch             ends the job when ranks wait for each other for ever, and says which, where and why; the exit code is then 123
 #?   The exit code is the program's. If one rank fails, is killed or freezes, the others end with it, and a line names it.
 #?   A program that links no MPI starts without mpirun.
 #?     tandem run -n 2 classify --epochs 4
 #?     tandem run -n 2 --mca btl self,tcp ./my_mpi_program
 #?     tandem run -n 2 --strict --limit 60 ./my_mpi_program
+#?     tandem run -n 2 --watch ./my_mpi_program
 #?     tandem run -n 8 --hosts anna:4,berta:4 classify
 #?   Slurm can start the programs itself:  srun -n 4 build/release/bin/classify
 do_run() {
   exit_on_help "$@"
-  local ranks=1 threads="" hosts="" limit=0 freeze_limit=${TANDEM_FREEZE_LIMIT:-60} strict=""
+  local ranks=1 threads="" hosts="" limit=0 freeze_limit=${TANDEM_FREEZE_LIMIT:-60} strict="" watch=""
   local options=() limited=() program host_count ranks_here
   while [[ ${1:-} == -* ]]; do
     case $1 in
@@ -28,6 +30,7 @@ do_run() {
       --limit) limit=${2:-}; shift ;;
       --freeze-limit) freeze_limit=${2:-}; shift ;;
       --strict) strict=1 ;;
+      --watch) watch=1 ;;
       --hosts | --host | -H) hosts=${2:-} options+=(--host "${2:-}"); shift ;;
       --hostfile | --machinefile)
         [[ -r ${2:-} ]] || misuse "run: cannot read the host file '${2:-}'"
@@ -50,9 +53,11 @@ do_run() {
   check_preset
   find_program "$1"; shift
   ((limit == 0)) || limited=(timeout --foreground --kill-after=1 "$limit")
-  [[ -z $strict ]] || find_strict
+  [[ -z $strict ]] || find_layer strict
+  [[ -z $watch ]] || find_layer watch
 
   host_count=$(tr , '\n' <<<"$hosts" | sed 's/:.*//' | sort -u | wc -l)
+  [[ -z $watch ]] || ((host_count == 1)) || misuse "run: --watch is for one host: its ranks share a board in memory"
   ranks_here=$(((ranks + host_count - 1) / host_count))
   [[ -z $threads ]] || export OMP_NUM_THREADS=$threads
   threads=$(($(cores) / ranks_here))
@@ -80,11 +85,12 @@ find_program() {
   misuse "run: no program '$1' in build/$preset; there are: $(find "$bin" -maxdepth 1 -type f -executable -printf '%P\n' | sort | paste -sd' ')"
 }
 
-# Sets $strict to the library that makes sends synchronous: of the program's own build, else of the preset's.
-find_strict() {
-  strict=$(readlink -f "$(dirname "$program")/../lib/libtandem_strict.so" || true)
-  [[ -f $strict ]] || strict=$root/build/$preset/lib/libtandem_strict.so
-  [[ -f $strict ]] || misuse "run: --strict needs $strict; run:  tandem build --preset $preset tandem_strict"
+# find_layer strict|watch: sets that variable to the library to be loaded, of the program's own build, else of the preset's.
+find_layer() {
+  local -n layer=$1
+  layer=$(readlink -f "$(dirname "$program")/../lib/libtandem_$1.so" || true)
+  [[ -f $layer ]] || layer=$root/build/$preset/lib/libtandem_$1.so
+  [[ -f $layer ]] || misuse "run: --$1 needs $layer; run:  tandem build --preset $preset tandem_$1"
 }
 
 # Scripts and static programs do not show whether they use MPI, nor does Python: they do if ranks were asked for.

@@ -29,6 +29,7 @@
 #include "core/memory.hpp"
 #include "parallel/collectives/sum.hpp"
 #include "parallel/mpi/error.hpp"
+#include "parallel/mpi/memory_wait.hpp"
 
 namespace tandem {
 
@@ -127,9 +128,11 @@ class WindowRound final : public Collective {
       my_flags().done.store(round_, std::memory_order_release);
       done_ = true;
     }
-    if (done_ && all_reached(&SharedWindow::Flags::done)) return true;
-    poke_mpi();
-    return false;
+    const bool complete = done_ && all_reached(&SharedWindow::Flags::done);
+    const MemoryWait wait{.key = this, .comm = window_.comm_.handle(), .round = round_, .is_missing = is_missing};
+    MPI_Pcontrol(memory_wait, &wait);
+    if (!complete) poke_mpi();
+    return complete;
   }
 
  private:
@@ -139,9 +142,20 @@ class WindowRound final : public Collective {
     return window_.parts_[static_cast<std::size_t>(rank)].subspan(range.begin, range.size());
   }
 
-  bool all_reached(std::atomic<std::uint64_t> SharedWindow::Flags::*flag) const {
-    return std::ranges::all_of(window_.flags_,
-                               [&](auto flags) { return (flags[bucket_].*flag).load(std::memory_order_acquire) >= round_; });
+  using Flag = std::atomic<std::uint64_t> SharedWindow::Flags::*;
+
+  bool reached(std::span<SharedWindow::Flags> flags, Flag flag) const {
+    return (flags[bucket_].*flag).load(std::memory_order_acquire) >= round_;
+  }
+
+  bool all_reached(Flag flag) const {
+    return std::ranges::all_of(window_.flags_, [&](auto flags) { return reached(flags, flag); });
+  }
+
+  static bool is_missing(const void* self, int rank) {
+    const auto& round = *static_cast<const WindowRound*>(self);
+    return !round.reached(round.window_.flags_[static_cast<std::size_t>(rank)],
+                          round.done_ ? &SharedWindow::Flags::done : &SharedWindow::Flags::ready);
   }
 
   void reduce(Piece mine) {
@@ -158,10 +172,10 @@ class WindowRound final : public Collective {
   }
 
   // We wait on memory, outside MPI. A rank that still has to finish a long message with us would never do so, and never come
-  // here, if we did not give MPI a chance to answer it.
+  // here, if we did not give MPI a chance to answer it. Nobody shall count this as a probe (PMPI): we want no message.
   void poke_mpi() const {
     int found = 0;
-    mpi_check(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, window_.comm_.handle(), &found, MPI_STATUS_IGNORE), "MPI_Iprobe");
+    mpi_check(PMPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, window_.comm_.handle(), &found, MPI_STATUS_IGNORE), "MPI_Iprobe");
   }
 
   SharedWindow& window_;

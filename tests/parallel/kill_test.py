@@ -131,6 +131,12 @@ class Killed(unittest.TestCase):
         os.kill(job.named("mpirun"), signal.SIGKILL)
         self.expect_end(job, 2, 137, "tandem: mpirun or a guard was killed by SIGKILL\n")
 
+    def test_if_mpirun_does_not_end_after_a_rank_has_failed_the_job_ends_all_the_same(self):
+        job = Job(self)
+        os.kill(job.named("mpirun"), signal.SIGSTOP)
+        os.kill(job.ranks[2], signal.SIGTERM)
+        self.expect_end(job, 5 + 2, 128 + signal.SIGTERM, "")  # what the guard said is still with mpirun
+
     def test_without_its_guard_a_rank_ends(self):
         job = Job(self)
         os.kill(int(pathlib.Path(f"/proc/{job.ranks[3]}/stat").read_text().split()[3]), signal.SIGKILL)
