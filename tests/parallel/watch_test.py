@@ -77,7 +77,8 @@ HANGING = {  # name: ranks, kind, what each rank does (regular expression) and w
                                             1: ("the shared window's barrier, round 1: rank 0 has not come", "window")},
                "rank 0 waits for rank 1, rank 1 waits for rank 0"),
 }
-QUIET = ["one_computes 10", "one_sleeps 4", "asks_and_sleeps 4", "computes_and_asks 4", "asks_then_computes 4", "slow_ping_pong", "short_send_send", "threads"]
+QUIET = ["one_computes 10", "one_sleeps 4", "asks_and_sleeps 4", "computes_and_asks 4", "asks_then_computes 4",
+         "slow_ping_pong", "short_send_send", "threads"]
 
 
 def run(program, *words, ranks=2):

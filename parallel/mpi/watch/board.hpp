@@ -105,7 +105,6 @@ struct Page {
   std::atomic<State> state{State::outside};
   std::atomic<pid_t> process{0}, thread{0};  // the thread that called MPI_Init
   std::atomic<bool> unsure{false};  // the page may not be complete: a table is full, a message was cancelled, other threads call MPI
-  std::atomic<bool> stay{false};    // the watch is about to tell what it has found: do not end the process now
   Name call;                        // the last one that blocked, or that asked in vain
   bool all = false;                 // it waits for all its operations, else for any one
 

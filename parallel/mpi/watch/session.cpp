@@ -8,8 +8,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <span>
 #include <thread>
 
 #include "parallel/mpi/watch/journal.hpp"
@@ -55,15 +57,18 @@ Page* open_board(int rank, int ranks) {
   return all ? static_cast<Page*>(memory) : nullptr;
 }
 
+std::span<Page> board;
+
 // A rank that leaves main in peace but without MPI_Finalize makes mpirun end the job within milliseconds and without a word. So it
-// stays until it can have been seen that others wait for it; and then until that has been told, which ends this process too.
+// stays for up to ten seconds while others go on: long enough to see that they wait for it, and to tell, which ends this process too.
 void leave(int status, void*) {
   int finalized = 0;
   PMPI_Finalized(&finalized);
   Page* const mine = page();
   if (finalized || status != 0 || mine == nullptr || mine->process != getpid()) return;  // or a child that was forked
   mine->state = State::exited;
-  for (int looks = 0; looks < 30 || (mine->stay && looks < 100); ++looks) std::this_thread::sleep_for(100ms);
+  const auto goes_on = [](const Page& page) { return page.state != State::exited && page.state != State::finalized; };
+  for (int looks = 0; looks < 100 && std::ranges::any_of(board, goes_on); ++looks) std::this_thread::sleep_for(100ms);
 }
 
 void begin() {
@@ -72,17 +77,18 @@ void begin() {
   PMPI_Comm_size(MPI_COMM_WORLD, &ranks);
   const char* why_not = ranks > static_cast<int>(most_ranks) ? "there are more than 256 ranks"
                         : !on_one_host(ranks) ? "the ranks are on several hosts" : nullptr;
-  Page* const board = why_not == nullptr ? open_board(rank, ranks) : nullptr;
-  if (board == nullptr) {
+  Page* const pages = why_not == nullptr ? open_board(rank, ranks) : nullptr;
+  if (pages == nullptr) {
     if (rank == 0) std::fprintf(stderr, "tandem watch: off, since %s\n", why_not != nullptr ? why_not : "the ranks cannot share memory");
     return;
   }
-  take_page(board + rank);
+  board = {pages, static_cast<std::size_t>(ranks)};
+  take_page(&board[static_cast<std::size_t>(rank)]);
   begin_world();
   handle_stack_signal();
   on_exit(leave, nullptr);
   PMPI_Barrier(MPI_COMM_WORLD);  // all pages are in use from here on
-  if (rank == 0) start_watching(board, ranks);
+  if (rank == 0) start_watching(board);
 }
 
 }  // namespace

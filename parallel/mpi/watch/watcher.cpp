@@ -77,7 +77,7 @@ class Seen {
 
 class Watcher {
  public:
-  Watcher(Page* board, int ranks) : board_(board, static_cast<std::size_t>(ranks)), seen_(board_.size()) {}
+  explicit Watcher(std::span<Page> board) : board_(board), seen_(board.size()) {}
 
   void look() {
     for (std::size_t r = 0; r < board_.size(); ++r) seen_[r].look(board_[r]);
@@ -102,7 +102,6 @@ class Watcher {
   }
 
   void end_job(const Snapshot& now, const Diagnosis& diagnosis) {
-    for (Page& page : board_) page.stay = true;
     const std::vector<std::vector<Line>> lines = ask_for_lines();
     for (const int r : diagnosis.stuck)
       if (const auto i = static_cast<std::size_t>(r); !seen_[i].is_still(board_[i])) return;
@@ -144,11 +143,11 @@ class Watcher {
 
 }  // namespace
 
-void start_watching(Page* board, int ranks) {
+void start_watching(std::span<Page> board) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads
-  std::thread([watcher = Watcher(board, ranks)]() mutable {
+  std::thread([watcher = Watcher(board)]() mutable {
     while (true) {
       std::this_thread::sleep_for(look_every);
       watcher.look();

@@ -10,12 +10,14 @@
 // have come to it, so rank 0 is there as long as others can hang.
 #pragma once
 
+#include <span>
+
 #include "parallel/mpi/watch/board.hpp"
 
 namespace tandem::watch {
 
 inline constexpr int exit_code = 123;  // 124 to 127 are those of `timeout` and the shell
 
-void start_watching(Page* board, int ranks);
+void start_watching(std::span<Page> board);
 
 }  // namespace tandem::watch
