@@ -73,6 +73,7 @@ Traffic pipeline_traffic(const Schedule& schedule, const std::vector<StageModel>
       if (a.op != Op::send_F && a.op != Op::send_B) continue;
       const StageModel& before = stages[static_cast<std::size_t>(a.op == Op::send_F ? a.stage : a.stage - 1)];
       const Range rows = part(batch, mine.begin + a.micro, scheme.micro_batches);
+      if (rows.size() == 0) continue;  // nothing is sent for an empty micro-batch
       values += {.messages = 1, .bytes = static_cast<std::size_t>(rows.size()) * before.output_values};
     }
   return values;
@@ -99,7 +100,7 @@ Prediction predict(const CostProfile& profile, const Scheme& scheme, std::int64_
 
 Prediction predict(const CostProfile& profile, const Scheme& scheme, std::int64_t batch, const std::vector<Range>& cut) {
   check(scheme);
-  if (batch < scheme.micro_batches) throw UsageError(fmt::format("{} rows cannot make {} micro-batches", batch, scheme.micro_batches));
+  if (batch < 1) throw UsageError(fmt::format("predict: a batch of {} rows", batch));
   const ModelProfile& layers = profile.model;
   SchemeModel model(profile, scheme, batch);
   const Schedule schedule = schedule_of(scheme, model.micro_batches());

@@ -70,7 +70,7 @@ Schedule schedule_of(const Scheme& scheme, int micro_batches);
 // The layers of each stage: balanced by forward + backward at the rows of the scheme's micro-batches.
 std::vector<Range> stages_of(const ModelProfile& model, const Scheme& scheme, std::int64_t batch);
 
-// A step on a global batch of `batch` rows. UsageError: what check(scheme) refuses; more stages than layers; fewer rows than micro-batches.
+// A step on a global batch of `batch` rows. UsageError: what check(scheme) refuses; more stages than layers; no rows.
 Prediction predict(const CostProfile& profile, const Scheme& scheme, std::int64_t batch);
 Prediction predict(const CostProfile& profile, const Scheme& scheme, std::int64_t batch, const std::vector<Range>& stages);
 

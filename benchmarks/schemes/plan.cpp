@@ -5,16 +5,11 @@
 //   ./tandem run -n 1 plan --model resnet --ranks 64 --memory 512M          without a profile: a described core, see --help
 //
 // It predicts every scheme (parallel/planner.hpp) from a profile that `measure` has taken, and explains its choice. It links no MPI.
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
-#include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "core/error.hpp"
-#include "core/file.hpp"
+#include "benchmarks/schemes/program.hpp"
 #include "nn/models.hpp"
 #include "parallel/outline.hpp"
 #include "parallel/planner.hpp"
@@ -39,14 +34,13 @@ double bytes_of(const std::string& text) {
   } catch (const std::exception&) {
   }
   const std::string unit = text.substr(std::min(used, text.size()));
-  const std::size_t power = unit.empty() ? 0 : std::string("KMGT").find(unit) + 1;
-  if (!(value > 0) || !std::isfinite(value) || unit.size() > 1 || power > 4)
+  const std::size_t power = unit.empty() ? 0 : std::string("KMGT").find(unit[0]) + 1;
+  if (!(value > 0) || !std::isfinite(value) || unit.size() > 1 || (power == 0 && !unit.empty()))
     throw UsageError(fmt::format("--memory is '{}'; expected bytes, or a number with K, M, G or T, as in 2G", text));
   return value * std::pow(1024.0, static_cast<double>(power));
 }
 
-bool parse(Options& o, int argc, char** argv) {
-  CLI::App app{"Searches the scheme that trains a model fastest on some ranks, and says why.", "plan"};
+void add_options(CLI::App& app, Options& o) {
   app.add_option("--ranks", o.ranks, "how many there are (else nodes x ranks per node)")->check(CLI::Range(1, 32768));
   app.add_option("--memory", o.memory, "of a rank, as in 2G; else without end");
   app.add_option("--batch", o.batch, "rows of a step over all ranks (else 64, or 8 a rank if that is more)")->check(CLI::Range(1, 1 << 24));
@@ -62,15 +56,6 @@ bool parse(Options& o, int argc, char** argv) {
   app.add_option("--rows", o.rows, "of the table")->capture_default_str()->check(CLI::Range(1, 1000));
   app.add_option("--json", o.json, "write the plan to this file as well")->type_name("FILE");
   app.footer("Example:  tandem run -n 1 plan --nodes 16 --ranks-per-node 4 --memory 1G");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app.help());
-    return false;
-  } catch (const CLI::ParseError& error) {
-    throw UsageError(fmt::format("{} (--help tells the options)", error.what()));
-  }
-  return true;
 }
 
 CostProfile described(const Options& o) {
@@ -128,10 +113,8 @@ nlohmann::json row(const Candidate& c) {
   return json;
 }
 
-int plan(int argc, char** argv) {
-  Options o;
-  if (!parse(o, argc, argv)) return 0;
-  if (!o.json.empty()) const NewFile probe(o.json);  // gone again at once
+void plan(Options o) {
+  probe_file(o.json);
   const CostProfile profile = cluster(o);
   PlanRequest request{.ranks = o.ranks, .memory = o.memory.empty() ? 0 : bytes_of(o.memory), .batch = o.batch > 0 ? o.batch : std::max<std::int64_t>(64, 8 * o.ranks)};
   if (o.micro_batches > 0) request.micro_batches = o.micro_batches;
@@ -150,20 +133,15 @@ int plan(int argc, char** argv) {
     write_file(o.json, json.dump(1) + "\n");
     fmt::print("wrote {}\n", o.json);
   }
-  return result.fitting.empty() ? 1 : 0;
+  require(!result.fitting.empty(), "no scheme on {} ranks fits into {} a rank", o.ranks, bytes_text(request.memory));
 }
 
 }  // namespace
 }  // namespace tandem
 
 int main(int argc, char** argv) {
-  try {
-    return tandem::plan(argc, argv);
-  } catch (const tandem::UsageError& error) {
-    std::cerr << "error: " << error.what() << '\n';
-    return 2;
-  } catch (const std::exception& error) {
-    std::cerr << "error: " << error.what() << '\n';
-    return 1;
-  }
+  tandem::Options options;
+  CLI::App app{"Searches the scheme that trains a model fastest on some ranks, and says why.", "plan"};
+  tandem::add_options(app, options);
+  return tandem::run_program(app, argc, argv, [&] { tandem::plan(options); });
 }

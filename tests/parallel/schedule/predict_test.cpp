@@ -104,6 +104,11 @@ TEST_CASE("predict: a pipeline's bytes and messages are 2(pv-1) B a in 2(pv-1) m
       }
 }
 
+TEST_CASE("predict: empty micro-batches send nothing") {
+  CHECK(predict(made_up(2), pipeline(2, 8), 3).traffic == Traffic{.messages = 2 * 3 + 1, .bytes = 2 * 3 * 400 + 12});
+  CHECK(predict(made_up(2), pipeline(2, 8), 9).traffic == Traffic{.messages = 2 * 8 + 1, .bytes = 2 * 9 * 400 + 12});
+}
+
 TEST_CASE("predict: replicas on one node exchange no message, on several the algorithm's, sharded 2 or 3 times (N-1) P") {
   const std::size_t P = 4 * 262144;  // a bucket a layer
   const auto traffic = [&](int n, int shard, int ranks_per_node) {
@@ -159,5 +164,5 @@ TEST_CASE("predict: what cannot be is refused") {
   const CostProfile profile = made_up(2);
   CHECK(error_of([&] { predict(profile, pipeline(3, 8), 8); }).find("2 layers cannot make 3 stages") != std::string::npos);
   CHECK(error_of([&] { predict(profile, replicas(4, 2), 8); }).find("4 replicas for 2 micro-batches") != std::string::npos);
-  CHECK(error_of([&] { predict(profile, replicas(2, 8), 4); }) == "4 rows cannot make 8 micro-batches");
+  CHECK(error_of([&] { predict(profile, replicas(2, 8), 0); }) == "predict: a batch of 0 rows");
 }
