@@ -81,4 +81,4 @@ check() {
 version_of() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true; }
 not_among() { ! grep -qx -- "$1" <<<"$2"; }
 at_least() { [[ -n $2 ]] && printf '%s\n' "$1" "$2" | sort -CV; }
-two_ranks() (ranks=2 host_count=1 ranks_here=2 freeze_limit=0 strict="" options=() limited=(); prepare_mpi; start_ranks true)
+two_ranks() (ranks=2 host_count=1 ranks_here=2 freeze_limit=0 strict="" watch="" options=() limited=(); prepare_mpi; start_ranks true)

@@ -237,6 +237,7 @@ class Project(Folder):
             set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
             add_executable(classify classify.c)
             add_executable(allreduce classify.c)
+            add_executable(compare classify.c)
             enable_testing()
             add_test(NAME passes COMMAND true)
             add_test(NAME fails COMMAND false)
@@ -287,7 +288,7 @@ class Project(Folder):
         self.tandem("build")
         result = self.tandem("run", "classfy")
         self.assertEqual(result.returncode, 2)
-        self.assertIn("there are: allreduce classify", result.stderr)
+        self.assertIn("there are: allreduce classify compare", result.stderr)
 
     def test_test_builds_and_closes_with_the_summary_of_ctest(self):
         result = self.tandem("test", "-R", "passes")
@@ -301,8 +302,10 @@ class Project(Folder):
         out = self.folder / "a b"
         result = self.tandem("demo", "--no-open", "--out", out, "--epochs", "1")
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertEqual(result.stdout.splitlines()[-7:],
-                         ["--report", f"{out}/report.html", "--json", f"{out}/result.json", "--epochs", "1", f"report: {out}/report.html"])
+        self.assertEqual(result.stdout.splitlines()[-16:],
+                         ["--report", f"{out}/report.html", "--json", f"{out}/result.json", "--epochs", "1", "",
+                          "--quick", "--model", "even", "--html", f"{out}/schemes.html", "--json", f"{out}/schemes.json",
+                          f"report: {out}/report.html", f"schemes: {out}/schemes.html"])
         # The images of --data, else EuroSAT if it was fetched.
         self.assertIn("--data\n/some/images\n", self.tandem("demo", "--no-open", "--out", out, "--data", "/some/images").stdout)
         (self.folder / "eurosat/2750").mkdir(parents=True)
