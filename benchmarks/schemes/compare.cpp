@@ -24,12 +24,14 @@
 #include "parallel/measure_costs.hpp"
 #include "parallel/mpi/environment.hpp"
 #include "parallel/mpi/options.hpp"
+#include "tasks/classification/labelled_data.hpp"
+#include "tasks/classification/tile_dataset.hpp"
 
 namespace tandem {
 namespace {
 
 struct Options {
-  std::string model = "cnn", schemes, json, csv, html, profile;
+  std::string model = "cnn", data, schemes, json, csv, html, profile;
   std::int64_t batch = 64;
   int micro_batches = 8, rounds = 0, threads = 1, ranks = 0;
   double seconds = 0, loss = 0;
@@ -40,6 +42,7 @@ std::optional<Options> parse(const Communicator& world, int argc, char** argv) {
   Options o;
   CLI::App app{"Every parallel scheme on one model and one batch: time, speed-up, messages, memory, predicted and measured.", "compare"};
   app.add_option("--model", o.model, "cnn, resnet, even (equal layers), unet, mlp784, mlp10m or shallow")->capture_default_str();
+  app.add_option("--data", o.data, "train on the first tiles of this folder of class folders (models cnn, resnet and mlp), else on made-up images");
   app.add_option("--schemes", o.schemes, "which, separated by ;  as in \"serial; data=2 shard=1; pipeline=2 zb-h1\" (all that the ranks allow)");
   app.add_option("--ranks", o.ranks, "use so many of the ranks (all)")->check(CLI::Range(1, 1 << 20));
   app.add_option("--batch", o.batch, "images of a step, all ranks together")->capture_default_str()->check(CLI::Range(1, 1 << 20));
@@ -115,15 +118,15 @@ struct Contender {
 
 constexpr int hash_steps = 3;
 
-Contender enter(const Scheme& scheme, std::int64_t batch, const Options& o, const CostProfile& profile, const Scheme& defaults, const Communicator& world,
-                const Turns& turns) {
+Contender enter(const Scheme& scheme, const Subject& subject, std::int64_t batch, const Options& o, const CostProfile& profile, const Scheme& defaults,
+                const Communicator& world, const Turns& turns) {
   Contender c;
   c.row = {.scheme = scheme, .name = to_string(scheme, defaults), .ranks = static_cast<int>(scheme.grid.size()), .step_seconds = {}, .traffic = {}, .memory = {},
            .predicted = predict(profile, scheme, batch), .measured = {}, .hash = {}};
   const int count = c.row.ranks;
   c.comm = std::make_unique<Communicator>(world.split(world.rank() < count ? 0 : 1, world.rank()));
   turns.first_ranks(count, [&] {
-    c.training = std::make_unique<SchemeTraining>(o.model, batch, scheme, c.row.predicted.stages, *c.comm);
+    c.training = std::make_unique<SchemeTraining>(subject, batch, scheme, c.row.predicted.stages, *c.comm);
     for (int i = 0; i < hash_steps; ++i) c.training->step();
     c.row.hash = hex(c.training->weights_hash());
     c.row.same_bits = c.training->same_bits_as_serial();
@@ -137,9 +140,9 @@ Contender enter(const Scheme& scheme, std::int64_t batch, const Options& o, cons
 // Every rank trains for itself on its share, with micro-batches of the same size; images/s of the slowest.
 class Alone {
  public:
-  Alone(const Options& o, const Communicator& world)
+  Alone(const Subject& subject, const Options& o, const Communicator& world)
       : self_(world.split(world.rank(), 0)), share_(divide_up(o.batch, o.ranks)),
-        training_(o.model, share_, {.micro_batches = static_cast<int>(std::max<std::int64_t>(1, divide_up(o.micro_batches, o.ranks)))}, {}, self_), world_(world) {
+        training_(subject, share_, {.micro_batches = static_cast<int>(std::max<std::int64_t>(1, divide_up(o.micro_batches, o.ranks)))}, {}, self_), world_(world) {
     time_steps(training_, 2);
     steps_ = std::max(1, static_cast<int>(std::ceil(o.seconds / max_over_ranks(time_steps(training_, 1), world))));
   }
@@ -157,10 +160,10 @@ class Alone {
 };
 
 // Trains from the start until the mean loss of the batch is small enough. The first step's loss is of the starting weights.
-void train_to_loss(SchemeRow& row, const Options& o, const Communicator& comm) {
+void train_to_loss(SchemeRow& row, const Subject& subject, const Options& o, const Communicator& comm) {
   constexpr int most_steps = 60;
   constexpr double rate = 0.05;
-  SchemeTraining training(o.model, o.batch, row.scheme, row.predicted.stages, comm);
+  SchemeTraining training(subject, o.batch, row.scheme, row.predicted.stages, comm);
   comm.barrier();
   const auto begin = std::chrono::steady_clock::now();
   for (int step = 1; step <= most_steps; ++step) {
@@ -173,7 +176,7 @@ void train_to_loss(SchemeRow& row, const Options& o, const Communicator& comm) {
 }
 
 // 1, 2, 4, ... ranks: the batch as it is (strong), and a part of it for each of the ranks that work (weak), with as many images in a micro-batch.
-std::vector<ScalingPoint> scaling(const Options& o, const CostProfile& profile, const Communicator& world, const Turns& turns) {
+std::vector<ScalingPoint> scaling(const Subject& subject, const Options& o, const CostProfile& profile, const Communicator& world, const Turns& turns) {
   struct Entry {
     ScalingPoint point;
     std::int64_t batch;
@@ -187,7 +190,7 @@ std::vector<ScalingPoint> scaling(const Options& o, const CostProfile& profile, 
         (kind == "data" ? scheme.grid.data : scheme.grid.pipeline) = p;
         const std::int64_t batch = weak ? std::max<std::int64_t>(scheme.micro_batches, o.batch * p / o.ranks) : o.batch;
         try {
-          entries.push_back({{.kind = std::string(kind), .ranks = p, .weak = weak}, batch, enter(scheme, batch, o, profile, {}, world, turns)});
+          entries.push_back({{.kind = std::string(kind), .ranks = p, .weak = weak}, batch, enter(scheme, subject, batch, o, profile, {}, world, turns)});
         } catch (const UsageError&) {  // more stages than layers, or ranks than micro-batches
         }
       }
@@ -203,10 +206,10 @@ std::vector<ScalingPoint> scaling(const Options& o, const CostProfile& profile, 
   return points;
 }
 
-CostProfile profile_for(const Options& o, const Communicator& world) {
+CostProfile profile_for(const Subject& subject, const Options& o, const Communicator& world) {
   if (!o.profile.empty()) return load_cost_profile(o.profile);
   CostProfile profile{.about = "measured by compare", .machine = profile_machine(world), .model = {}};
-  const Workload work = workload(o.model);
+  const Workload work = subject.work();
   initialise(*work.model, 1);
   const std::int64_t rows = divide_up(o.batch, o.micro_batches);
   ModelMeasurement how;
@@ -231,9 +234,15 @@ int compare(const Communicator& all, int argc, char** argv) {
   const Communicator world = all.split(all.rank() < o.ranks ? 0 : 1, all.rank());
   if (all.rank() >= o.ranks) return 0;
 
+  Subject subject{.model = o.model};
+  if (!o.data.empty()) {
+    const LabelledData data = read_labelled_data({.path = o.data}, world);
+    subject.images = std::make_shared<TileDataset>(data.tiles, data.split.train, channel_statistics(data.tiles, data.split.train));
+  }
+
   const Turns turns(world);
   const bool talks = world.rank() == 0;
-  const CostProfile profile = profile_for(o, world);
+  const CostProfile profile = profile_for(subject, o, world);
   Comparison result{.model = o.model, .machine = profile.about, .batch = o.batch, .ranks = o.ranks, .threads = o.threads, .rounds = o.rounds, .hash_steps = hash_steps,
                     .defaults = defaults, .rows = {}, .scaling = {}, .loss = o.loss};
   if (talks) fmt::print("{}, batch {} in {} micro-batches, {} ranks of {} thread(s), {} rounds\n\n", o.model, o.batch, o.micro_batches, o.ranks, o.threads, o.rounds);
@@ -241,13 +250,13 @@ int compare(const Communicator& all, int argc, char** argv) {
   std::vector<Contender> contenders;
   for (const Scheme& scheme : schemes) {
     try {
-      contenders.push_back(enter(scheme, o.batch, o, profile, defaults, world, turns));
+      contenders.push_back(enter(scheme, subject, o.batch, o, profile, defaults, world, turns));
     } catch (const UsageError& error) {  // every rank throws the same
       if (!o.schemes.empty()) throw;
       if (talks) fmt::print("left out: {}: {}\n", to_string(scheme, defaults), error.what());
     }
   }
-  Alone alone(o, world);
+  Alone alone(subject, o, world);
   std::vector<double> alone_rates;
   for (int round = 0; round < o.rounds; ++round) {
     alone_rates.push_back(alone.images_per_second());
@@ -256,8 +265,8 @@ int compare(const Communicator& all, int argc, char** argv) {
   }
   for (Contender& c : contenders) turns.first_ranks(c.row.ranks, [&] { c.row.measured = c.training->traced(); });
   if (o.loss > 0)
-    for (Contender& c : contenders) turns.first_ranks(c.row.ranks, [&] { train_to_loss(c.row, o, *c.comm); });
-  if (o.scaling) result.scaling = scaling(o, profile, world, turns);
+    for (Contender& c : contenders) turns.first_ranks(c.row.ranks, [&] { train_to_loss(c.row, subject, o, *c.comm); });
+  if (o.scaling) result.scaling = scaling(subject, o, profile, world, turns);
   result.images_alone = median(alone_rates);
   for (Contender& c : contenders) {
     if (!talks) continue;

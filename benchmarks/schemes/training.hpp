@@ -16,6 +16,26 @@ namespace tandem {
 
 inline ScheduleChoice schedule_choice(const Scheme& scheme) { return {.name = scheme.schedule, .chunks = scheme.chunks}; }
 
+// What is trained on what: a model with made-up images of its usual size, or with the first of a dataset's.
+struct Subject {
+  std::string model;
+  std::shared_ptr<const Dataset> images = {};
+
+  Workload work() const {  // not initialised
+    if (!images) return workload(model);
+    const Shape image = images->sample_shape();
+    return {.model = make_model(model, image, images->classes()), .image = image, .loss = classification_loss()};
+  }
+  // The rows of a global batch of `size` images that belong to the micro-batches `mine` of M.
+  Batch batch(const Shape& image, std::int64_t size, std::int64_t micro_batches, Range mine) const {
+    Batch batch = resident_batch(image, size, micro_batches, mine);
+    if (!images || batch.samples.empty()) return batch;
+    for (std::int64_t& sample : batch.samples) sample %= images->size();
+    images->load(batch.samples, 0, batch.x, batch.labels);
+    return batch;
+  }
+};
+
 // Bytes of a rank.
 struct SchemeMemory {
   double parameters = 0;   // with gradients and moments, between steps
@@ -25,15 +45,15 @@ struct SchemeMemory {
 class SchemeTraining {
  public:
   // `layers`: of each pipeline stage. `comm`: as many ranks as the scheme has; it must outlive this. Collective.
-  SchemeTraining(std::string_view model, std::int64_t batch, const Scheme& scheme, const std::vector<Range>& layers, const Communicator& comm)
-      : before_(memory_use().live), model_(model), comm_(comm), grid_(comm, scheme.grid), workload_(workload(model)) {
+  SchemeTraining(const Subject& subject, std::int64_t batch, const Scheme& scheme, const std::vector<Range>& layers, const Communicator& comm)
+      : before_(memory_use().live), subject_(subject), comm_(comm), grid_(comm, scheme.grid), workload_(subject.work()) {
     initialise(*workload_.model, 1);
     part_ = place_on_grid(std::move(workload_.model), workload_.image, divide_up(batch, scheme.micro_batches), grid_, schedule_choice(scheme), layers);
     auto exchange = make_exchange(*part_, grid_, scheme.shard);
     optimizer_.emplace(exchange->owned(), Sgd::Options{.momentum = real(0.9), .nesterov = true});
     trainer_.emplace(*part_, *optimizer_, workload_.loss, grid_, std::move(exchange),
                      Trainer::Options{.micro_batches = scheme.micro_batches, .recompute = scheme.recompute});
-    batch_ = resident_batch(workload_.image, batch, scheme.micro_batches, trainer_->my_micro_batches());
+    batch_ = subject.batch(workload_.image, batch, scheme.micro_batches, trainer_->my_micro_batches());
   }
 
   StepResult step(double rate = 0.001) {
@@ -75,7 +95,7 @@ class SchemeTraining {
   // Hash of all parameters and buffers, brought together; on rank 0 of the scheme's ranks, else 0. Collective.
   std::uint64_t weights_hash() {
     trainer_->exchange().make_whole();
-    const std::shared_ptr<Sequential> whole = workload(model_).model;
+    const std::shared_ptr<Sequential> whole = subject_.work().model;
     gather_state(owned_parts(checkpoint_state(*part_, nullptr), grid_), comm_.rank() == 0 ? checkpoint_state(*whole, nullptr) : std::vector<Buffer>(),
                  comm_);
     return comm_.rank() == 0 ? tandem::weights_hash(*whole) : 0;
@@ -86,7 +106,7 @@ class SchemeTraining {
 
  private:
   std::size_t before_;  // live bytes, without this
-  std::string model_;
+  Subject subject_;
   const Communicator& comm_;
   ProcessGrid grid_;
   Workload workload_;
