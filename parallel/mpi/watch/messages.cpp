@@ -17,7 +17,7 @@ extern "C" {
 
 #define BLOCKING_SEND(name)                                                                       \
   int MPI_##name(const void* values, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm) {  \
-    const Blocked in("MPI_MPI_" #name, {sending("MPI_MPI_" #name, n, type, to, tag, comm)});      \
+    const Blocked in("MPI_" #name, {sending("MPI_" #name, n, type, to, tag, comm)});      \
     return TANDEM_NEXT(MPI_##name)(values, n, type, to, tag, comm);                               \
   }
 BLOCKING_SEND(Send)
@@ -27,7 +27,7 @@ BLOCKING_SEND(Rsend)
 
 #define BEGIN_SEND(name)                                                                                                \
   int MPI_##name(const void* values, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm, MPI_Request* request) {  \
-    const Operation begun = sending("MPI_MPI_" #name, n, type, to, tag, comm);                                          \
+    const Operation begun = sending("MPI_" #name, n, type, to, tag, comm);                                          \
     const int code = TANDEM_NEXT(MPI_##name)(values, n, type, to, tag, comm, request);                                  \
     if (code == MPI_SUCCESS) remember(key_of(*request), begun);                                                         \
     return code;                                                                                                        \
