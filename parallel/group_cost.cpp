@@ -73,7 +73,10 @@ Seconds GroupCost::sum(std::size_t values) {
 Seconds GroupCost::allreduce(std::size_t values) {
   if (ranks_ == 1) return 0;
   const AllreduceAlgorithm& algorithm = cheapest_allreduce(ranks_, values * value_bytes_);
-  return walk("allreduce", values, [&] { return duration(plans_of_all(algorithm.plan, ranks_, values), value_bytes_, links_); });
+  return walk("allreduce", values, [&] {
+    const Seconds copy = links_.addition(values * value_bytes_);  // the sum is made in a copy; it reads and writes about as an addition does
+    return copy + duration(plans_of_all(algorithm.plan, ranks_, values), value_bytes_, links_);
+  });
 }
 
 Seconds GroupCost::reduce_scatter(std::size_t values) {

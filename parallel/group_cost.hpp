@@ -28,8 +28,8 @@ class GroupCost {
   int nodes() const { return nodes_; }
   bool on_one_node() const { return nodes_ == 1; }
 
-  // Of `values` values. sum: of gradients, as summed_memory("auto") does it; allreduce: as the function of that name; reduce_scatter and allgather:
-  // as ShardedMemory does them, by halving if it can; ring_gather: as gather_slices() does it.
+  // Of `values` values. sum: of gradients, as summed_memory("auto") does it; allreduce: of activations, a copy and the function of that name;
+  // reduce_scatter and allgather: as ShardedMemory does them, by halving if it can; ring_gather: as gather_slices() does it.
   Seconds sum(std::size_t values);
   Seconds allreduce(std::size_t values);
   Seconds reduce_scatter(std::size_t values);
