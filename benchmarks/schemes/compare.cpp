@@ -15,6 +15,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
+#include <set>
 #include <thread>
 
 #include "benchmarks/result_file.hpp"
@@ -206,16 +207,16 @@ std::vector<ScalingPoint> scaling(const Subject& subject, const Options& o, cons
   return points;
 }
 
-CostProfile profile_for(const Subject& subject, const Options& o, const Communicator& world) {
+// Measured at the sizes of micro-batches that the schemes have, so that none is guessed from others.
+CostProfile profile_for(const std::vector<Scheme>& schemes, const Subject& subject, const Options& o, const Communicator& world) {
   if (!o.profile.empty()) return load_cost_profile(o.profile);
   CostProfile profile{.about = "measured by compare", .machine = profile_machine(world), .model = {}};
   const Workload work = subject.work();
   initialise(*work.model, 1);
-  const std::int64_t rows = divide_up(o.batch, o.micro_batches);
+  std::set<std::int64_t> rows{1};
+  for (const Scheme& scheme : schemes) rows.insert(divide_up(o.batch, scheme.micro_batches));
   ModelMeasurement how;
-  how.rows = {};
-  for (const std::int64_t n : {std::max<std::int64_t>(1, rows / 2), rows, 2 * rows})
-    if (how.rows.empty() || n > how.rows.back()) how.rows.push_back(n);
+  how.rows.assign(rows.begin(), rows.end());
   profile.model = profile_model(o.model, *work.model, work.image, work.loss, how, world, profile.machine.slowdown);
   return profile;
 }
@@ -242,7 +243,7 @@ int compare(const Communicator& all, int argc, char** argv) {
 
   const Turns turns(world);
   const bool talks = world.rank() == 0;
-  const CostProfile profile = profile_for(subject, o, world);
+  const CostProfile profile = profile_for(schemes, subject, o, world);
   Comparison result{.model = o.model, .machine = profile.about, .batch = o.batch, .ranks = o.ranks, .threads = o.threads, .rounds = o.rounds, .hash_steps = hash_steps,
                     .defaults = defaults, .rows = {}, .scaling = {}, .loss = o.loss};
   if (talks) fmt::print("{}, batch {} in {} micro-batches, {} ranks of {} thread(s), {} rounds\n\n", o.model, o.batch, o.micro_batches, o.ranks, o.threads, o.rounds);
