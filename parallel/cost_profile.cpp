@@ -139,8 +139,8 @@ CostProfile parse_cost_profile(std::string_view text, std::string_view name) {
   CostProfile profile{.about = file["about"].text()};
 
   const Field machine = file["machine"];
-  profile.machine = {.ranks_per_node = machine["ranks_per_node"].whole<int>(), .slowdown = machine["slowdown"].number(), .within = links_of(machine["within"]),
-                     .between = links_of(machine["between"]), .memory = links_of(machine["memory"])};
+  profile.machine = {.ranks_per_node = machine["ranks_per_node"].whole<int>(), .slowdown = machine["slowdown"].number(),
+                     .within = links_of(machine["within"]), .between = links_of(machine["between"]), .memory = links_of(machine["memory"])};
   for (const Field& text_of : machine["assumed"].elements(0)) profile.machine.assumed.push_back(text_of.text());
   require(profile.machine.ranks_per_node >= 1, "{}: a node has {} ranks", name, profile.machine.ranks_per_node);
   require(profile.machine.slowdown >= 1, "{}: slowdown is {}; expected 1 or more", name, profile.machine.slowdown);

@@ -92,7 +92,8 @@ Split split_conv(Conv2d& conv, TensorRole role, const Shape& image, const Stopwa
 
 Split split_linear(Linear& linear, TensorRole role, Index rows, const Stopwatch& time) {
   const Index in = linear.in(), out = linear.out();
-  Split split{.whole = time(run_of(linear), {rows, in}), .parameters = count_of(in * out + (role == TensorRole::column ? out : 0)), .in = count_of(in), .out = count_of(out)};
+  Split split{.whole = time(run_of(linear), {rows, in}), .parameters = count_of(in * out + (role == TensorRole::column ? out : 0)),
+              .in = count_of(in), .out = count_of(out)};
   if (role == TensorRole::column) {
     Linear half(in, divide_up(out, 2), he_normal(), linear.epilogue());
     split.half = time(run_of(half), {rows, in});

@@ -30,7 +30,8 @@ std::vector<GridShape> grids_of(const CostProfile& profile, int ranks) {
     for (const int pipeline : divisors(used))
       for (const int tensor : divisors(used / pipeline))
         for (const int spatial : divisors(used / pipeline / tensor))
-          if (pipeline <= std::ssize(profile.model.layers) && tensor <= most_tensor && spatial <= most_spatial && tensor * spatial <= profile.machine.ranks_per_node)
+          if (pipeline <= std::ssize(profile.model.layers) && tensor <= most_tensor && spatial <= most_spatial &&
+              tensor * spatial <= profile.machine.ranks_per_node)
             grids.push_back({.data = used / pipeline / tensor / spatial, .pipeline = pipeline, .tensor = tensor, .spatial = spatial});
   return grids;
 }
@@ -48,8 +49,11 @@ std::vector<ScheduleChoice> schedules_of(const GridShape& grid, std::size_t laye
 }
 
 std::vector<int> micro_batches_of(const GridShape& grid, const PlanRequest& request) {
-  if (request.micro_batches) return *request.micro_batches >= grid.data && *request.micro_batches <= request.batch ? std::vector{*request.micro_batches} : std::vector<int>{};
   std::vector<int> choices;
+  if (request.micro_batches) {
+    if (*request.micro_batches >= grid.data) choices.push_back(*request.micro_batches);
+    return choices;
+  }
   for (std::int64_t m = 1; m <= std::int64_t{micro_batches_a_stage} * grid.pipeline && m * grid.data <= request.batch; m *= 2)
     choices.push_back(static_cast<int>(m * grid.data));
   return choices;

@@ -47,7 +47,8 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--micro-batches", o.micro_batches, "M; else the search chooses it")->check(CLI::Range(1, 1 << 20));
   app.add_option("--profile", o.profile, "what `measure` has written; else the model and the machine are described by the options below")->type_name("FILE");
   app.add_option("--model", o.model, "without a profile: cnn, resnet or mlp on images of 64x64x3")->capture_default_str();
-  app.add_option("--gflops", o.gflops, "without a profile: 1e9 multiplications and additions a second of a core")->capture_default_str()->check(CLI::Range(1e-3, 1e9));
+  app.add_option("--gflops", o.gflops, "without a profile: 1e9 multiplications and additions a second of a core")
+      ->capture_default_str()->check(CLI::Range(1e-3, 1e9));
   app.add_option("--nodes", o.nodes, "of the cluster")->check(CLI::Range(1, 32768));
   app.add_option("--ranks-per-node", o.ranks_per_node, "(else as in the profile; without one, 4)")->check(CLI::Range(1, 32768));
   app.add_option("--latency", o.latency, "between nodes, in microseconds")->check(CLI::Range(0.0, 1e9));
@@ -86,9 +87,11 @@ CostProfile cluster(Options& o) {
   machine.ranks_per_node = o.ranks_per_node;
   if (o.latency >= 0 || o.bandwidth >= 0) {
     const Link before = machine.between.fit();
-    machine.between = Link{.alpha = o.latency >= 0 ? 1e-6 * o.latency : before.alpha, .beta = o.bandwidth >= 0 ? 1e-9 / o.bandwidth : before.beta, .gamma = before.gamma};
+    const Link link{.alpha = o.latency >= 0 ? 1e-6 * o.latency : before.alpha, .beta = o.bandwidth >= 0 ? 1e-9 / o.bandwidth : before.beta,
+                    .gamma = before.gamma};
+    machine.between = link;
     std::erase_if(machine.assumed, [](const std::string& text) { return text.starts_with("links between nodes"); });
-    machine.assumed.push_back(fmt::format("links between nodes: {:.3g} us, {:.3g} GB/s, as told", 1e6 * machine.between.fit().alpha, 1e-9 / machine.between.fit().beta));
+    machine.assumed.push_back(fmt::format("links between nodes: {:.3g} us, {:.3g} GB/s, as told", 1e6 * link.alpha, 1e-9 / link.beta));
   }
   if (o.ranks <= machine.ranks_per_node)  // they all fit on one node
     std::erase_if(machine.assumed, [](const std::string& text) { return text.starts_with("links between nodes"); });
@@ -116,7 +119,8 @@ nlohmann::json row(const Candidate& c) {
 void plan(Options o) {
   probe_file(o.json);
   const CostProfile profile = cluster(o);
-  PlanRequest request{.ranks = o.ranks, .memory = o.memory.empty() ? 0 : bytes_of(o.memory), .batch = o.batch > 0 ? o.batch : std::max<std::int64_t>(64, 8 * o.ranks)};
+  PlanRequest request{.ranks = o.ranks, .memory = o.memory.empty() ? 0 : bytes_of(o.memory),
+                      .batch = o.batch > 0 ? o.batch : std::max<std::int64_t>(64, 8 * o.ranks)};
   if (o.micro_batches > 0) request.micro_batches = o.micro_batches;
 
   const auto begin = std::chrono::steady_clock::now();
