@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/median.hpp"
 #include "core/random.hpp"
 #include "nn/models.hpp"
 #include "parallel/trainer.hpp"
@@ -150,12 +151,5 @@ class ResidentTraining {
   std::vector<Parameter> parameters_;
   Batch batch_;
 };
-
-// The middle value; of an even number, the mean of the two in the middle. `values` must not be empty.
-inline double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 }  // namespace tandem

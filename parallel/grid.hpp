@@ -38,8 +38,6 @@ class ProcessGrid {
   // pipeline x tensor: the ranks that together hold one copy of the model.
   const Communicator& model() const { return model_; }
 
-  bool first_stage() const { return place_.pipeline == 0; }
-  bool last_stage() const { return place_.pipeline == shape_.pipeline - 1; }
   bool only_data() const { return shape_.size() == shape_.data; }
 
  private:

@@ -1,13 +1,12 @@
 #include "parallel/measure_costs.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <functional>
 #include <numeric>
 
 #include "core/kernels/elementwise.hpp"
+#include "core/median.hpp"
 #include "core/memory.hpp"
 #include "parallel/collectives/links.hpp"
 #include "parallel/collectives/shared_window.hpp"
@@ -25,11 +24,8 @@ Seconds timed(const std::function<void()>& work) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-Seconds median(std::vector<Seconds> times) {
-  if (times.empty()) return 0;
-  std::ranges::nth_element(times, times.begin() + std::ssize(times) / 2);
-  return times[times.size() / 2];
-}
+// A layer without parameters has no gradients to add up.
+Seconds median_or_0(const std::vector<Seconds>& times) { return times.empty() ? 0 : median(times); }
 
 // --- the machine -----------------------------------------------------------------------------------------------------------------------
 
@@ -65,19 +61,6 @@ LinkProfile measure_shared_memory(const Communicator& node, const LinkProfile& l
 }
 
 // --- the model -------------------------------------------------------------------------------------------------------------------------
-
-// While rank 0 works alone the others sleep, so that its core has the machine to itself.
-Seconds alone(const std::function<void()>& work, const Communicator& world) {
-  double seconds = 0;
-  world.barrier();
-  if (world.rank() == 0) {
-    seconds = timed(work);
-    for (int rank = 1; rank < world.size(); ++rank) world.send(std::span(&seconds, 1), rank);
-  } else {
-    for (Request news = world.irecv(std::span(&seconds, 1), 0); !news.test();) ::usleep(1000);
-  }
-  return seconds;
-}
 
 // One layer, or the loss behind the last.
 struct Samples {
@@ -189,7 +172,7 @@ class LayerClock {
 
 // Medians of this rank, means over the ranks.
 LayerPoint point_of(const Samples& samples, double rows, const Communicator& world) {
-  std::vector<double> values{median(samples.forward), median(samples.backward), median(samples.input), samples.activation_bytes, samples.work_bytes};
+  std::vector<double> values{median_or_0(samples.forward), median_or_0(samples.backward), median_or_0(samples.input), samples.activation_bytes, samples.work_bytes};
   sum_over_ranks(values, world);
   for (double& value : values) value /= world.size();
   const double input = std::min(values[1], values[2]);
@@ -240,7 +223,7 @@ ModelProfile profile_model(std::string name, Sequential& model, const Shape& sam
     for (std::size_t i = 0; i <= model.size(); ++i) {
       LayerProfile& layer = i < model.size() ? profile.layers[i] : profile.loss;
       layer.points.push_back(point_of(clock.samples()[i], static_cast<double>(rows), world));
-      std::vector<double> once{median(clock.samples()[i].accumulate), median(clock.samples()[i].update)};
+      std::vector<double> once{median_or_0(clock.samples()[i].accumulate), median_or_0(clock.samples()[i].update)};
       sum_over_ranks(once, world);
       layer.accumulate = once[0] / world.size();
       layer.update = once[1] / world.size();
@@ -254,9 +237,10 @@ ModelProfile profile_model(std::string name, Sequential& model, const Shape& sam
   for (int repetition = 0; repetition < how.repetitions; ++repetition) {
     world.barrier();
     busy.push_back(timed([&] { clock.pass(false); }));
-    single.push_back(alone([&] { clock.pass(false); }, world));
+    world.barrier();
+    on_first_ranks(1, world, [&] { single.push_back(timed([&] { clock.pass(false); })); });
   }
-  double ratio = median(busy) / median(single);
+  double ratio = world.rank() == 0 ? median(busy) / median(single) : 0;
   broadcast(std::span(&ratio, 1), 0, world);
   slowdown = std::max(1.0, ratio);
   return profile;

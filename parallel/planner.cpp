@@ -36,15 +36,12 @@ std::vector<GridShape> grids_of(const CostProfile& profile, int ranks) {
   return grids;
 }
 
-struct ScheduleChoice {
-  std::string name;
-  int chunks;
-};
 std::vector<ScheduleChoice> schedules_of(const GridShape& grid, std::size_t layers) {
-  if (grid.pipeline == 1) return {{"1f1b", 1}};
-  std::vector<ScheduleChoice> choices{{"1f1b", 1}, {"gpipe", 1}, {"zb-h1", 1}};
+  if (grid.pipeline == 1) return {{.name = "1f1b", .chunks = 1}};
+  std::vector<ScheduleChoice> choices;
+  for (const char* name : {"1f1b", "gpipe", "zb-h1"}) choices.push_back({.name = name, .chunks = 1});
   for (const int v : {2, 4})
-    if (static_cast<std::size_t>(grid.pipeline * v) <= layers) choices.push_back({"interleaved", v});
+    if (static_cast<std::size_t>(grid.pipeline * v) <= layers) choices.push_back({.name = "interleaved", .chunks = v});
   return choices;
 }
 
@@ -92,7 +89,7 @@ class Search {
     std::ranges::stable_sort(schemes, {}, &std::pair<Seconds, Scheme>::first);
     std::vector<std::pair<Seconds, Scheme>> second;
     for (const auto& [least, scheme] : schemes)
-      if (!visit(least, scheme)) {
+      if (!visit(least, scheme) && scheme.shard < 3) {  // which does not go with recomputation
         second.emplace_back(least, scheme);
         second.back().second.recompute = true;
         second.back().first = least_step(profile_, second.back().second, request_.batch);

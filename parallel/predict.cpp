@@ -82,7 +82,7 @@ Traffic pipeline_traffic(const Schedule& schedule, const std::vector<StageModel>
 }  // namespace
 
 Schedule schedule_of(const Scheme& scheme, int micro_batches) {
-  return schedule_named(scheme.schedule, scheme.grid.pipeline, micro_batches, scheme.chunks);
+  return scheme.schedule_choice().of(scheme.grid.pipeline, micro_batches);
 }
 
 std::vector<Range> stages_of(const ModelProfile& model, const Scheme& scheme, std::int64_t batch) {

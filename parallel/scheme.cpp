@@ -5,7 +5,6 @@
 #include <set>
 
 #include "core/error.hpp"
-#include "parallel/pipeline/schedule.hpp"
 
 namespace tandem {
 namespace {
@@ -109,9 +108,10 @@ void check(const Scheme& scheme) {
   refuse(scheme.grid.data > scheme.micro_batches,
          fmt::format("{} replicas for {} micro-batches: each needs at least one; m={} would do", scheme.grid.data, scheme.micro_batches, scheme.grid.data));
   refuse(scheme.chunks > 1 && scheme.schedule != "interleaved", fmt::format("only the schedule interleaved has several chunks a rank (v={})", scheme.chunks));
-  refuse(scheme.shard == 3 && scheme.grid.pipeline > 1,
-         "stage 3 brings a layer's parameters together before each use, in one order on all replicas; a pipeline has several micro-batches under way. "
-         "Stages 1 and 2 go with it");
+  refuse(scheme.shard == 3 && scheme.grid.pipeline > 1 && scheme.schedule != "naive",
+         "stage 3 brings a layer's parameters together pass by pass, and this schedule has several micro-batches under way. The naive schedule goes "
+         "with it, and stages 1 and 2 with all");
+  refuse(scheme.shard == 3 && scheme.recompute, "stage 3 counts the passes of each layer, and recomputation has one more. Stages 1 and 2 go with it");
 }
 
 }  // namespace tandem

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "parallel/grid_shape.hpp"
+#include "parallel/pipeline/schedule.hpp"
 
 namespace tandem {
 
@@ -29,6 +30,7 @@ struct Scheme {
   bool recompute = false;         // of a stage's forward, before its backward
 
   bool operator==(const Scheme&) const = default;
+  ScheduleChoice schedule_choice() const { return {.name = schedule, .chunks = chunks}; }
   int micro_batches_of_a_rank() const { return (micro_batches + grid.data - 1) / grid.data; }  // of the one that has most
 };
 

@@ -40,7 +40,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--grid", o.run.grid, "how the ranks share the work: numbers of ranks on the axes data, pipeline, tensor and spatial, as in data=2,pipeline=2 (else all "
                  "are data-parallel)");
   app.add_option("--pipeline-schedule", o.run.schedule, "in which order micro-batches go through the pipeline axis: naive, gpipe, 1f1b, interleaved, zb-h1, or "
-                 "a schedule's CSV file")->capture_default_str();
+                 "a schedule's CSV file (else 1f1b, or naive with --shard 3)");
   app.add_option("--chunks", o.run.chunks, "stages a rank, of the interleaved schedule")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_flag("--recompute", o.run.recompute, "keep no activations for the backward pass but compute them again: less memory, one more forward");
   app.add_option("--shard", o.run.shard, "what data-parallel ranks share out: 1 moments, 2 and gradients, 3 and parameters; 0 nothing")
@@ -81,7 +81,7 @@ bool parse(Options& o, const Communicator& world, int argc, char** argv) {
   refuse(!training && (o.run.check_replicas || o.run.shard || o.run.buckets.algorithm != "auto"), "--check-replicas, --shard and --allreduce",
          "are about training steps");
   grid_shape(o.run.grid, world.size());  // throws what is wrong before any data are read
-  schedule_choice(o.run.schedule, o.run.chunks);
+  if (!o.run.schedule.empty()) schedule_choice(o.run.schedule, o.run.chunks);
   check_summed_memory_name(o.run.buckets.algorithm);
   refuse(!o.predict.empty() && !o.picture.empty(), "--picture", "needs true classes; --predict has none");
   if (!o.run.resume) return true;

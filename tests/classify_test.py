@@ -100,6 +100,16 @@ class Training(Case):
                 self.assertEqual((result["grid"], result["weights_hash"], result["accuracy"]),
                                  (grid, base["weights_hash"], base["accuracy"]))
                 self.assertAlmostEqual(result["loss"], base["loss"], places=6)  # a sum over ranks, in another order
+        schedule = self.tmp / "two.csv"
+        schedule.write_text("\n".join(",".join(f"{stage}{op}{i}" for op in "FB" for i in range(8)) for stage in range(2)) + "\n")
+        for wishes in (["--pipeline-schedule", "zb-h1", "--recompute"], ["--pipeline-schedule", "interleaved"], ["--pipeline-schedule", schedule]):
+            with self.subTest(wishes):
+                self.assertEqual(self.train(2, *options, "--grid", "pipeline=2", *wishes)["weights_hash"], base["weights_hash"])
+        # Sharding of stage 3 takes the naive schedule unless another is asked for, which it refuses.
+        sharded = ["--grid", "data=2,pipeline=2", "--shard", 3]
+        self.assertEqual(self.train(4, *options, *sharded)["weights_hash"], base["weights_hash"])
+        self.refuse(2, ["several micro-batches under way", "naive"], 4, "--data", self.data, *sharded, "--pipeline-schedule", "gpipe")
+        self.refuse(2, ["there is no schedule '2f2b'", "zb-h1"], 2, "--data", self.data, "--pipeline-schedule", "2f2b")
         self.refuse(1, ["16 rows hold 1 whole units of 16", "at most 1 ranks"], 2, "--data", self.data, "--grid", "spatial=2")
         options = ["--model", "cnn", "--learning-rate", 0.001]
         serial = self.train(1, *options)["history"][-1]["train_loss"]

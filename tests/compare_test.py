@@ -63,6 +63,12 @@ class Compare(unittest.TestCase):
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(len({row["weights_hash"] for row in json.loads(path.read_text())["rows"]}), 2)
 
+    def test_fewer_ranks_than_there_are(self):
+        path = self.folder / "one.json"
+        run = compare("--ranks", "1", "--json", str(path))
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual({row["ranks"] for row in json.loads(path.read_text())["rows"]}, {1})
+
     def test_wrong_wishes_are_refused(self):
         for arguments, words in [(["--schemes", "pipeline=4 gpipe"], "takes 4 ranks, and there are 2"),
                                  (["--schemes", "pipeline=2 2f2b"], "2f2b"),

@@ -16,7 +16,6 @@
 #include <chrono>
 #include <cmath>
 #include <set>
-#include <thread>
 
 #include "benchmarks/result_file.hpp"
 #include "benchmarks/schemes/comparison.hpp"
@@ -78,28 +77,6 @@ std::string all_schemes(int p) {
   return text;
 }
 
-// A group of the first ranks does something; the others sleep until it is through, so that they take nothing from it.
-class Turns {
- public:
-  explicit Turns(const Communicator& world) : world_(world) {}
-
-  template <class Body>
-  void first_ranks(int count, Body&& body) const {
-    if (world_.rank() < count) body();
-    const std::byte done{};
-    if (world_.rank() == 0) {
-      for (int r = count; r < world_.size(); ++r) world_.send(std::span(&done, 1), r);
-    } else if (world_.rank() >= count) {
-      std::byte told{};
-      Request arriving = world_.irecv(std::span(&told, 1), 0);
-      while (!arriving.test()) std::this_thread::sleep_for(std::chrono::microseconds(500));
-    }
-  }
-
- private:
-  const Communicator& world_;
-};
-
 // Seconds of a step on the slowest rank, the mean over `steps`.
 double time_steps(SchemeTraining& training, int steps) {
   training.comm().barrier();
@@ -117,16 +94,14 @@ struct Contender {
   int steps = 1;  // of a turn
 };
 
-constexpr int hash_steps = 3;
-
 Contender enter(const Scheme& scheme, const Subject& subject, std::int64_t batch, const Options& o, const CostProfile& profile, const Scheme& defaults,
-                const Communicator& world, const Turns& turns) {
+                const Communicator& world) {
   Contender c;
   c.row = {.scheme = scheme, .name = to_string(scheme, defaults), .ranks = static_cast<int>(scheme.grid.size()), .step_seconds = {}, .traffic = {}, .memory = {},
            .predicted = predict(profile, scheme, batch), .measured = {}, .hash = {}};
   const int count = c.row.ranks;
   c.comm = std::make_unique<Communicator>(world.split(world.rank() < count ? 0 : 1, world.rank()));
-  turns.first_ranks(count, [&] {
+  on_first_ranks(count, world, [&] {
     c.training = std::make_unique<SchemeTraining>(subject, batch, scheme, c.row.predicted.stages, *c.comm);
     for (int i = 0; i < hash_steps; ++i) c.training->step();
     c.row.hash = hex(c.training->weights_hash());
@@ -177,7 +152,7 @@ void train_to_loss(SchemeRow& row, const Subject& subject, const Options& o, con
 }
 
 // 1, 2, 4, ... ranks: the batch as it is (strong), and a part of it for each of the ranks that work (weak), with as many images in a micro-batch.
-std::vector<ScalingPoint> scaling(const Subject& subject, const Options& o, const CostProfile& profile, const Communicator& world, const Turns& turns) {
+std::vector<ScalingPoint> scaling(const Subject& subject, const Options& o, const CostProfile& profile, const Communicator& world) {
   struct Entry {
     ScalingPoint point;
     std::int64_t batch;
@@ -191,13 +166,13 @@ std::vector<ScalingPoint> scaling(const Subject& subject, const Options& o, cons
         (kind == "data" ? scheme.grid.data : scheme.grid.pipeline) = p;
         const std::int64_t batch = weak ? std::max<std::int64_t>(scheme.micro_batches, o.batch * p / o.ranks) : o.batch;
         try {
-          entries.push_back({{.kind = std::string(kind), .ranks = p, .weak = weak}, batch, enter(scheme, subject, batch, o, profile, {}, world, turns)});
+          entries.push_back({{.kind = std::string(kind), .ranks = p, .weak = weak}, batch, enter(scheme, subject, batch, o, profile, {}, world)});
         } catch (const UsageError&) {  // more stages than layers, or ranks than micro-batches
         }
       }
   for (int round = 0; round < o.rounds; ++round)
     for (auto& [point, batch, c] : entries)
-      turns.first_ranks(c.row.ranks, [&, &row = c.row, &training = c.training, steps = c.steps] { row.step_seconds.push_back(time_steps(*training, steps)); });
+      on_first_ranks(c.row.ranks, world, [&, &row = c.row, &training = c.training, steps = c.steps] { row.step_seconds.push_back(time_steps(*training, steps)); });
   std::vector<ScalingPoint> points;
   for (Entry& entry : entries) {
     if (world.rank() != 0) continue;
@@ -221,37 +196,25 @@ CostProfile profile_for(const std::vector<Scheme>& schemes, const Subject& subje
   return profile;
 }
 
-int compare(const Communicator& all, int argc, char** argv) {
-  const std::optional<Options> options = parse(all, argc, argv);
-  if (!options) return 0;
-  const Options& o = *options;
-  const Scheme defaults{.micro_batches = o.micro_batches};
-  std::vector<Scheme> schemes = parse_schemes(o.schemes.empty() ? all_schemes(o.ranks) : o.schemes, defaults);
-  for (const Scheme& scheme : schemes)
-    if (scheme.grid.size() > o.ranks)
-      throw UsageError(fmt::format("{} takes {} ranks, and there are {}; start more with tandem run -n", to_string(scheme, defaults), scheme.grid.size(), o.ranks));
-  const ResultFile json(o.json, all), csv(o.csv, all), html(o.html, all);  // whether they can be written, now and not after all measuring
-  set_thread_count(o.threads);
-  const Communicator world = all.split(all.rank() < o.ranks ? 0 : 1, all.rank());
-  if (all.rank() >= o.ranks) return 0;
-
+// On the ranks that are used, `world`.
+void compare_all(const std::vector<Scheme>& schemes, const Options& o, const Scheme& defaults, const std::string& command, const Communicator& world) {
+  const ResultFile json(o.json, world), csv(o.csv, world), html(o.html, world);  // whether they can be written, now and not after all measuring
   Subject subject{.model = o.model};
   if (!o.data.empty()) {
     const LabelledData data = read_labelled_data({.path = o.data}, world);
     subject.images = std::make_shared<TileDataset>(data.tiles, data.split.train, channel_statistics(data.tiles, data.split.train));
   }
 
-  const Turns turns(world);
   const bool talks = world.rank() == 0;
   const CostProfile profile = profile_for(schemes, subject, o, world);
-  Comparison result{.model = o.model, .machine = profile.about, .batch = o.batch, .ranks = o.ranks, .threads = o.threads, .rounds = o.rounds, .hash_steps = hash_steps,
+  Comparison result{.model = o.model, .machine = profile.about, .batch = o.batch, .ranks = o.ranks, .threads = o.threads, .rounds = o.rounds,
                     .defaults = defaults, .rows = {}, .scaling = {}, .loss = o.loss};
   if (talks) fmt::print("{}, batch {} in {} micro-batches, {} ranks of {} thread(s), {} rounds\n\n", o.model, o.batch, o.micro_batches, o.ranks, o.threads, o.rounds);
 
   std::vector<Contender> contenders;
   for (const Scheme& scheme : schemes) {
     try {
-      contenders.push_back(enter(scheme, subject, o.batch, o, profile, defaults, world, turns));
+      contenders.push_back(enter(scheme, subject, o.batch, o, profile, defaults, world));
     } catch (const UsageError& error) {  // every rank throws the same
       if (!o.schemes.empty()) throw;
       if (talks) fmt::print("left out: {}: {}\n", to_string(scheme, defaults), error.what());
@@ -262,12 +225,12 @@ int compare(const Communicator& all, int argc, char** argv) {
   for (int round = 0; round < o.rounds; ++round) {
     alone_rates.push_back(alone.images_per_second());
     for (Contender& c : contenders)
-      turns.first_ranks(c.row.ranks, [&] { c.row.step_seconds.push_back(time_steps(*c.training, c.steps)); });
+      on_first_ranks(c.row.ranks, world, [&] { c.row.step_seconds.push_back(time_steps(*c.training, c.steps)); });
   }
-  for (Contender& c : contenders) turns.first_ranks(c.row.ranks, [&] { c.row.measured = c.training->traced(); });
+  for (Contender& c : contenders) on_first_ranks(c.row.ranks, world, [&] { c.row.measured = c.training->traced(); });
   if (o.loss > 0)
-    for (Contender& c : contenders) turns.first_ranks(c.row.ranks, [&] { train_to_loss(c.row, subject, o, *c.comm); });
-  if (o.scaling) result.scaling = scaling(subject, o, profile, world, turns);
+    for (Contender& c : contenders) on_first_ranks(c.row.ranks, world, [&] { train_to_loss(c.row, subject, o, *c.comm); });
+  if (o.scaling) result.scaling = scaling(subject, o, profile, world);
   result.images_alone = median(alone_rates);
   for (Contender& c : contenders) {
     if (!talks) continue;
@@ -278,10 +241,25 @@ int compare(const Communicator& all, int argc, char** argv) {
   json.write(talks ? json_of(result) : nlohmann::json());
   on_rank_0(world, [&] {
     if (!o.csv.empty()) write_file(o.csv, csv_of(result));
-    if (!o.html.empty()) write_file(o.html, page_of(result, fmt::format("tandem run -n {} compare {}", all.size(), fmt::join(argv + 1, argv + argc, " "))));
+    if (!o.html.empty()) write_file(o.html, page_of(result, command));
     for (const std::string& path : {o.json, o.csv, o.html})
       if (!path.empty()) fmt::print("wrote {}\n", path);
   });
+}
+
+int compare(const Communicator& all, int argc, char** argv) {
+  const std::optional<Options> options = parse(all, argc, argv);
+  if (!options) return 0;
+  const Options& o = *options;
+  const Scheme defaults{.micro_batches = o.micro_batches};
+  const std::vector<Scheme> schemes = parse_schemes(o.schemes.empty() ? all_schemes(o.ranks) : o.schemes, defaults);
+  for (const Scheme& scheme : schemes)
+    if (scheme.grid.size() > o.ranks)
+      throw UsageError(fmt::format("{} takes {} ranks, and there are {}; start more with tandem run -n", to_string(scheme, defaults), scheme.grid.size(), o.ranks));
+  set_thread_count(o.threads);
+  const std::string command = fmt::format("tandem run -n {} compare {}", all.size(), fmt::join(argv + 1, argv + argc, " "));
+  const Communicator world = all.split(all.rank() < o.ranks ? 0 : 1, all.rank());
+  on_first_ranks(o.ranks, all, [&] { compare_all(schemes, o, defaults, command, world); });
   return 0;
 }
 

@@ -1,21 +1,14 @@
 #include "benchmarks/schemes/comparison.hpp"
 
-#include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
+
+#include "parallel/planner.hpp"
 
 namespace tandem {
 namespace {
 
-std::string bytes(double count) {
-  constexpr std::array units{"B", "kB", "MB", "GB"};
-  std::size_t unit = 0;
-  for (; count >= 1000 && unit + 1 < units.size(); ++unit) count /= 1000;
-  return unit == 0 ? fmt::format("{:.0f} B", count) : fmt::format("{:.1f} {}", count, units[unit]);
-}
-
 double speed_up(const Comparison& c, const SchemeRow& row) { return c.serial_seconds() / row.step(); }
-double idle(const SchemeRow& row) { return row.measured.ranks.empty() ? std::numeric_limits<double>::quiet_NaN() : row.measured.idle_share(); }
 
 }  // namespace
 
@@ -31,8 +24,8 @@ std::string table_of(const Comparison& c) {
   for (const SchemeRow& row : c.rows)
     text += fmt::format("{:<34}{:>6}{:>10.2f}{:>11.2f}{:>6.0f}%{:>10.1f}{:>10.2f}{:>8.0f}%{:>6.0f}%{:>10}{:>10}{:>13}{:>12}   {}\n", row.name, row.ranks,
                         1e3 * row.step(), 1e3 * row.predicted.step, 100 * (row.predicted.step / row.step() - 1), row.images_per_second(c.batch),
-                        speed_up(c, row), 100 * row.alone_share, 100 * idle(row), row.traffic.messages, bytes(static_cast<double>(row.traffic.bytes)),
-                        bytes(row.memory.activations), bytes(row.memory.parameters), row.hash);
+                        speed_up(c, row), 100 * row.alone_share, 100 * row.measured.idle_share(), row.traffic.messages, bytes_text(static_cast<double>(row.traffic.bytes)),
+                        bytes_text(row.memory.activations), bytes_text(row.memory.parameters), row.hash);
   return text;
 }
 
@@ -52,7 +45,7 @@ nlohmann::json json_of(const Comparison& c) {
                     {"images_per_second", row.images_per_second(c.batch)},
                     {"speedup", speed_up(c, row)},
                     {"share_of_alone", row.alone_share},
-                    {"idle_share", idle(row)},
+                    {"idle_share", row.measured.idle_share()},
                     {"predicted_idle_share", row.predicted.idle_share},
                     {"exposed_communication_ms", 1e3 * row.predicted.exposed_communication},
                     {"bytes", row.traffic.bytes},
@@ -78,7 +71,7 @@ std::string csv_of(const Comparison& c) {
                      "parameter_bytes,weights_hash\n";
   for (const SchemeRow& row : c.rows)
     text += fmt::format("\"{}\",{},{},{:.4f},{:.4f},{:.2f},{:.4f},{:.4f},{},{},{:.0f},{:.0f},{}\n", row.name, row.ranks, row.scheme.micro_batches,
-                        1e3 * row.step(), 1e3 * row.predicted.step, row.images_per_second(c.batch), speed_up(c, row), idle(row), row.traffic.messages,
+                        1e3 * row.step(), 1e3 * row.predicted.step, row.images_per_second(c.batch), speed_up(c, row), row.measured.idle_share(), row.traffic.messages,
                         row.traffic.bytes, row.memory.activations, row.memory.parameters, row.hash);
   return text;
 }

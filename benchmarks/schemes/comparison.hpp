@@ -9,6 +9,8 @@
 
 namespace tandem {
 
+inline constexpr int hash_steps = 3;  // from the starting weights, before anything is timed
+
 // One scheme: what was measured, what was predicted.
 struct SchemeRow {
   Scheme scheme;
@@ -19,8 +21,8 @@ struct SchemeRow {
   Traffic traffic;                    // of a step
   SchemeMemory memory;
   Prediction predicted;
-  Timeline measured;                  // of one step; empty if it was not traced
-  std::string hash;                   // of the weights after the first steps
+  Timeline measured;                  // of one step
+  std::string hash;                   // of the weights after the first `hash_steps`
   bool same_bits = false;             // whether it promises those of the serial run
   double seconds_to_loss = 0;         // 0: not asked for, or not reached
   std::int64_t steps_to_loss = 0;
@@ -39,7 +41,7 @@ struct ScalingPoint {
 struct Comparison {
   std::string model, machine;
   std::int64_t batch = 0;
-  int ranks = 1, threads = 1, rounds = 0, hash_steps = 0;
+  int ranks = 1, threads = 1, rounds = 0;
   Scheme defaults;                     // of what a scheme's name leaves out
   std::vector<SchemeRow> rows;
   std::vector<ScalingPoint> scaling;

@@ -6,19 +6,12 @@
 #include <set>
 
 #include "parallel/pipeline/draw.hpp"
+#include "parallel/pipeline/drawing.hpp"
 #include "tasks/report/html.hpp"
 #include "tasks/report/plot.hpp"
 
 namespace tandem {
 namespace {
-
-// 1, 2 or 5 times a power of ten, so that at most `most` of it make up the length.
-double tick(double length, int most) {
-  const double rough = length / most, power = std::pow(10, std::floor(std::log10(rough)));
-  for (const double step : {1.0, 2.0, 5.0})
-    if (step * power >= rough) return step * power;
-  return 10 * power;
-}
 
 std::string number(double value) { return std::abs(value) < 100 ? fmt::format("{:.1f}", value) : fmt::format("{:.0f}", value); }
 
@@ -46,16 +39,15 @@ void add_times(Page& page, const Comparison& c) {
   Table table{.align = "lrrrrrrrrrrl", .header = {"scheme", "ranks", "M", "step [ms]", "predicted [ms]", "images/s", "speed-up", "of alone", "idle", "messages",
                                                  "MB sent", "weights"}, .rows = {}};
   for (const SchemeRow& row : c.rows) {
-    const double idle = row.measured.ranks.empty() ? row.predicted.idle_share : row.measured.idle_share();
     table.rows.push_back({row.name, fmt::to_string(row.ranks), fmt::to_string(row.scheme.micro_batches), number(milli * row.step()),
                           number(milli * row.predicted.step), number(row.images_per_second(c.batch)), fmt::format("{:.2f}", c.serial_seconds() / row.step()),
-                          fmt::format("{:.0f} %", 100 * row.alone_share), fmt::format("{:.0f} %", 100 * idle), fmt::to_string(row.traffic.messages),
+                          fmt::format("{:.0f} %", 100 * row.alone_share), fmt::format("{:.0f} %", 100 * row.measured.idle_share()), fmt::to_string(row.traffic.messages),
                           number(mega * static_cast<double>(row.traffic.bytes)), row.hash});
   }
   page.table(table);
   page.paragraph("Speed-up: against the serial row. Of alone: images per second, against as many ranks that train each for itself at the same time, which is as fast "
                  "as this machine lets them be. Messages and bytes: what all ranks hand to MPI in a step; memory that ranks share carries none. Weights: hash of all "
-                 "parameters and buffers after the first steps; equal hashes mean equal bits.");
+                 "parameters and buffers after the first " + fmt::to_string(hash_steps) + " steps; equal hashes mean equal bits.");
 }
 
 void add_timelines(Page& page, const Comparison& c) {
@@ -65,9 +57,7 @@ void add_timelines(Page& page, const Comparison& c) {
   for (const SchemeRow& row : c.rows) {
     const Drawing drawing{.title = row.name, .unit = "ms", .scale = milli};
     const Timeline& predicted = row.predicted.timeline;  // of one copy of the model
-    if (row.measured.ranks.empty())
-      page.figures({{svg_of(predicted, drawing), fmt::format("{}: predicted.", row.name)}});
-    else if (row.measured.ranks.size() == predicted.ranks.size())
+    if (row.measured.ranks.size() == predicted.ranks.size())
       page.figures({{svg_of(row.measured, predicted, drawing), fmt::format("{}: measured, and below it predicted.", row.name)}});
     else
       page.figures({{svg_of(row.measured, drawing), fmt::format("{}: measured.", row.name)},
@@ -137,7 +127,7 @@ std::string svg_of(const Bars& bars) {
                        x + 17, escape_html(bars.series[s]));
     x += 40 + 7 * static_cast<double>(bars.series[s].size());
   }
-  const double step = tick(longest, 8);
+  const double step = tick_distance(longest, 8);
   for (double v = 0; v <= longest * 1.0001; v += step)
     svg += fmt::format("<line x1=\"{0:.1f}\" y1=\"{1:.0f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\" stroke=\"#dddddd\"/><text x=\"{0:.1f}\" y=\"{3:.1f}\" text-anchor=\"middle\" "
                        "fill=\"#555555\">{4:g}</text>\n", left + v * scale, top - 4, bottom, bottom + 14, v);
@@ -168,7 +158,7 @@ std::string page_of(const Comparison& c, const std::string& command) {
       if (row.same_bits && row.scheme.micro_batches == c.defaults.micro_batches) hashes.insert(row.hash), ++promised;
     page.highlights({{"fastest", fastest.name}, {"images per second", number(fastest.images_per_second(c.batch))},
                      {"speed-up over serial", fmt::format("{:.2f}", c.serial_seconds() / fastest.step())},
-                     {"schemes with the serial bits", hashes.size() == 1 ? fmt::format("{}, all equal", promised) : fmt::format("{}, NOT equal", promised)}});
+                     {"schemes with the serial bits", fmt::format("{}{}", promised, hashes.size() > 1 ? ", NOT equal" : promised > 1 ? ", all equal" : "")}});
   }
   page.paragraph(fmt::format("One model, one batch, the same starting weights, trained by each scheme in turn. Batch {} in M = {} micro-batches; {} rank(s) of {} "
                              "thread(s); medians of {} rounds in which the schemes take turns.", c.batch, c.defaults.micro_batches, c.ranks, c.threads, c.rounds));

@@ -14,8 +14,6 @@
 
 namespace tandem {
 
-inline ScheduleChoice schedule_choice(const Scheme& scheme) { return {.name = scheme.schedule, .chunks = scheme.chunks}; }
-
 // What is trained on what: a model with made-up images of its usual size, or with the first of a dataset's.
 struct Subject {
   std::string model;
@@ -48,7 +46,7 @@ class SchemeTraining {
   SchemeTraining(const Subject& subject, std::int64_t batch, const Scheme& scheme, const std::vector<Range>& layers, const Communicator& comm)
       : before_(memory_use().live), subject_(subject), comm_(comm), grid_(comm, scheme.grid), workload_(subject.work()) {
     initialise(*workload_.model, 1);
-    part_ = place_on_grid(std::move(workload_.model), workload_.image, divide_up(batch, scheme.micro_batches), grid_, schedule_choice(scheme), layers);
+    part_ = place_on_grid(std::move(workload_.model), workload_.image, divide_up(batch, scheme.micro_batches), grid_, scheme.schedule_choice(), layers);
     auto exchange = make_exchange(*part_, grid_, scheme.shard);
     optimizer_.emplace(exchange->owned(), Sgd::Options{.momentum = real(0.9), .nesterov = true});
     trainer_.emplace(*part_, *optimizer_, workload_.loss, grid_, std::move(exchange),

@@ -42,4 +42,8 @@ void sum_over_ranks(std::span<double> values, const Communicator& comm);        
 // full disk, would leave the others waiting.
 void on_rank_0(const Communicator& comm, const std::function<void()>& work);
 
+// Runs `work` on ranks 0 to count-1 while the others sleep, so that their cores are free: for timing few ranks in a job of more. An exception
+// is that rank's alone. Collective.
+void on_first_ranks(int count, const Communicator& comm, const std::function<void()>& work);
+
 }  // namespace tandem

@@ -1,7 +1,9 @@
 // Texts and single numbers: reports, settings and timings. Called a few times a run, so written for clarity alone.
+#include <chrono>
 #include <cstdint>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "core/error.hpp"
 #include "parallel/collectives/collectives.hpp"
@@ -82,6 +84,17 @@ void on_rank_0(const Communicator& comm, const std::function<void()>& work) {
   outcome = broadcast_text(outcome, 0, comm);
   if (outcome[0] == 'u') throw UsageError(outcome.substr(1));
   if (outcome[0] == 'e') throw Error(outcome.substr(1));
+}
+
+void on_first_ranks(int count, const Communicator& comm, const std::function<void()>& work) {
+  std::byte through{};
+  const std::span<std::byte> news(&through, 1);
+  if (comm.rank() < count) work();
+  if (comm.rank() == 0)
+    for (int rank = count; rank < comm.size(); ++rank) comm.send(news, rank);
+  if (comm.rank() < count) return;
+  Request arriving = comm.irecv(news, 0);
+  while (!arriving.test()) std::this_thread::sleep_for(std::chrono::microseconds(500));
 }
 
 }  // namespace tandem

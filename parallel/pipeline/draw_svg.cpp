@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "core/markup.hpp"
 #include "parallel/pipeline/draw.hpp"
 #include "parallel/pipeline/drawing.hpp"
 
@@ -38,18 +39,6 @@ std::string shade(const Paint& paint, double share) {
     return static_cast<int>(std::lround(a + share * (b - a)));
   };
   return fmt::format("#{:02x}{:02x}{:02x}", channel(16), channel(8), channel(0));
-}
-
-std::string escaped(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '&') result += "&amp;";
-    else if (c == '<') result += "&lt;";
-    else if (c == '>') result += "&gt;";
-    else if (c == '"') result += "&quot;";
-    else result += c;
-  }
-  return result;
 }
 
 struct Row {
@@ -109,13 +98,13 @@ class Page {
   void heading() {
     y_ = 12;
     if (!drawing_.title.empty()) {
-      put("<text x=\"{}\" y=\"{}\" font-size=\"16\" font-weight=\"bold\">{}</text>", gap * 4, y_ += 16, escaped(drawing_.title));
+      put("<text x=\"{}\" y=\"{}\" font-size=\"16\" font-weight=\"bold\">{}</text>", gap * 4, y_ += 16, escape_html(drawing_.title));
       y_ += 6;
     }
     for (const Row& row : rows_) {
       const std::string name = row.name.empty() ? "" : row.name + ": ";
       put("<text x=\"{}\" y=\"{}\" fill=\"#555\">{}makespan {}{}, idle {:.1f} % of the time of {} rank{}</text>", gap * 4, y_ += 15, name,
-          time_text(row.timeline.makespan()), escaped(unit_), 100 * row.timeline.idle_share(), row.timeline.ranks.size(),
+          time_text(row.timeline.makespan()), escape_html(unit_), 100 * row.timeline.idle_share(), row.timeline.ranks.size(),
           row.timeline.ranks.size() == 1 ? "" : "s");
     }
     y_ += 12;
@@ -148,7 +137,7 @@ class Page {
     // A thin white edge parts equal neighbours; boxes of few pixels have no room for it.
     put("<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.1f}\" fill=\"{}\"{}><title>{}: {} to {}{}</title></rect>", x(span.begin), top,
         std::max(width, 0.3), tall, colour, width > 3 ? " stroke=\"#fff\" stroke-width=\"0.6\"" : "", to_string(span.what), time_text(span.begin),
-        time_text(span.end), escaped(unit_));
+        time_text(span.end), escape_html(unit_));
     const std::string label = op == Op::update ? "U" : fmt::to_string(span.what.micro);
     // Where the longest number would not fit, none is written: boxes of one kind look alike.
     const double room = (width - 1.5) / (0.64 * static_cast<double>(op == Op::update ? 1 : digits_));
@@ -168,7 +157,7 @@ class Page {
       put("<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"11\" text-anchor=\"middle\">{}</text>", x(i * step), y_ + 17, time_text(i * step));
     }
     put("<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"11\" fill=\"#555\" text-anchor=\"end\">time{}</text>", left() + plot_, y_ + 31,
-        unit_.empty() ? "" : " in" + escaped(unit_));
+        unit_.empty() ? "" : " in" + escape_html(unit_));
     y_ += 44;
   }
 

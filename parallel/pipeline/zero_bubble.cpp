@@ -5,8 +5,8 @@
 //     rank 2         F0 F1    I0 F2 I1   I2 W0 ...                by s micro-batches, and fills with them the time in which it would wait
 //     rank 3            F0 I0 F1 I1 F2 I2 F3 ...
 //
-// What 1F1B waits for on its way back, (p-1)(t_F + t_I + t_W), becomes (p-1)(t_F + t_I - t_W). A rank holds p micro-batches from F to W,
-// the first one of 1F1B no less, so the largest memory of a rank is the same.
+// What 1F1B waits for on its way back, (p-1)(t_F + t_I + t_W), becomes (p-1)(t_F + t_I - t_W). Every rank holds p micro-batches from F to W,
+// as many as rank 0 does in 1F1B, so the memory of the rank that needs most is the same.
 //
 // Source: Qi et al., "Zero Bubble Pipeline Parallelism", ICLR 2024, section 2.1.
 #include <algorithm>

@@ -111,8 +111,9 @@ TrainingResult train(const LabelledData& data, const TrainingSettings& settings,
   classifier.build();
   const ProcessGrid grid(world, grid_shape(run.grid, world.size()));
   const Index rows = divide_up(settings.batch, settings.micro_batches);
+  const std::string schedule = !run.schedule.empty() ? run.schedule : run.shard == 3 ? "naive" : "1f1b";
   const std::shared_ptr<Module> my_part = place_on_grid(std::exchange(classifier.model, nullptr), classifier.image, rows, grid,
-                                                        schedule_choice(run.schedule, run.chunks));
+                                                        schedule_choice(schedule, run.chunks));
   Module& model = *my_part;
   result.grid = to_string(grid.shape());
 

@@ -19,7 +19,7 @@ struct RunOptions {
   bool resume = false;               // go on from the checkpoint
   std::int64_t stop_after = 0;       // leave after so many epochs of this start, to be resumed later; 0: run to the end
   std::string grid = {};             // as grid_shape() takes it; empty: all ranks data-parallel
-  std::string schedule = "1f1b";     // of the pipeline axis, as schedule_choice() takes it
+  std::string schedule = {};         // of the pipeline axis, as schedule_choice() takes it; empty: 1f1b, or naive where sharding of stage 3 wants it
   int chunks = 2;                    // stages a rank, of the interleaved schedule
   bool recompute = false;            // activations again in the backward, instead of keeping them
   int shard = 0;                     // stage of data/exchange.hpp: what the replicas share out

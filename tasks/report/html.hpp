@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/markup.hpp"
+
 namespace tandem {
 
 // A name and its value, as shown: {"test accuracy", "96.4 %"}.
@@ -57,12 +59,6 @@ class Page {
  private:
   std::string title_, body_;
 };
-
-// `text` with U+FFFD, the replacement character, for what no page may hold: control characters and bytes that are not UTF-8.
-std::string printable(std::string_view text);
-
-// Printable text for use between tags or in a quoted attribute: & < > " ' become &amp; &lt; ...
-std::string escape_html(std::string_view text);
 
 // RFC 4648, section 4, with padding: three bytes become four letters.
 std::string base64(std::string_view bytes);

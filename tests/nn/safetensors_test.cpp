@@ -140,7 +140,7 @@ TEST_CASE("safetensors: header lengths beyond the file and beyond reason are ref
   CHECK(error_of_bytes(bytes) == "read 'f': the header should have 3 bytes, but 2 follow");
   std::fill_n(bytes.begin(), 8, '\xff');
   CHECK(error_of_bytes(bytes) == "read 'f': the header should have 18446744073709551615 bytes, but 2 follow");
-  CHECK(error_of_header("{}" + std::string(std::size_t{1} << 24, ' ')) ==
+  CHECK(error_of_header(std::string("{}").append(std::size_t{1} << 24, ' ')) ==
         "read 'f': a header of 16777218 bytes; at most 16777216 are read");
 }
 

@@ -104,7 +104,7 @@ TEST_CASE("grid: the communicator of an axis holds the ranks that differ in it a
     CHECK(ranks_of(grid.spatial(), world) == std::vector{r / 2 * 2, r / 2 * 2 + 1});
     CHECK(ranks_of(grid.data(), world) == std::vector{stage + r % 2, stage + 2 + r % 2});
     CHECK(ranks_of(grid.model(), world) == std::vector{r % 4, r % 4 + 4});
-    CHECK(grid.last_stage() == (r >= 4));
+    CHECK(grid.place().pipeline == r / 4);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/ops.hpp"
 #include "nn/checkpoint.hpp"
 #include "nn/layers.hpp"
 #include "parallel/place.hpp"
@@ -59,6 +60,18 @@ struct GridNet {
     return net;
   }
 };
+
+// The second layer, and the one before the head, use the weights of the first.
+inline std::shared_ptr<Sequential> tied_net(std::uint64_t seed) {
+  auto net = std::make_shared<Sequential>();
+  net->add_named<Flatten>("flatten").add_named<Linear>("first", 192, 192);
+  const Variable W = net->parameters()[0].variable, b = net->parameters()[1].variable;
+  const auto again = [W, b](const Variable& x) { return linear(x, W, b); };
+  net->add_named<Function>("again", again).add_named<Tanh>("tanh").add_named<Linear>("own", 192, 192).add_named<Function>("once_more", again);
+  net->add_named<Linear>("head", 192, 4);
+  initialise(*net, seed);
+  return net;
+}
 
 struct GridRun {
   GridShape grid = {};

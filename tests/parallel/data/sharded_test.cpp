@@ -33,16 +33,6 @@ std::shared_ptr<Sequential> wide_net(std::uint64_t seed) {
   return net;
 }
 
-// The second layer uses the weights of the first.
-std::shared_ptr<Sequential> tied_net(std::uint64_t seed) {
-  auto net = std::make_shared<Sequential>();
-  net->add_named<Flatten>("flatten").add_named<Linear>("first", 192, 192);
-  const Variable W = net->parameters()[0].variable, b = net->parameters()[1].variable;
-  net->add_named<Function>("again", [W, b](const Variable& x) { return linear(x, W, b); }).add_named<Linear>("head", 192, 4);
-  initialise(*net, seed);
-  return net;
-}
-
 // A parameter beside the layers, which nothing uses.
 class Beside : public Sequential {
  public:

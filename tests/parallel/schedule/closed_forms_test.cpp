@@ -31,6 +31,7 @@ std::size_t messages(const Schedule& schedule) {
   std::size_t count = 0;
   for (const auto& program : with_transfers(schedule).programs)
     count += static_cast<std::size_t>(std::ranges::count_if(program, [](const Action& a) { return a.op == Op::send_F || a.op == Op::send_B; }));
+  CHECK(count_messages(schedule) == static_cast<std::int64_t>(count));  // which does not write them down
   return count;
 }
 
