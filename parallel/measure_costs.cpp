@@ -196,8 +196,8 @@ MachineProfile profile_machine(const Communicator& world) {
   machine.within = of_rank_0(machine.within, world);
   machine.between = of_rank_0(machine.between, world);
   machine.memory = of_rank_0(machine.memory, world);
-  if (machine.ranks_per_node == 1) machine.assumed.push_back("links within a node: 1 us, 5 GB/s");
-  if (!several_nodes) machine.assumed.push_back("links between nodes: 25 us, 1.25 GB/s");
+  if (machine.ranks_per_node == 1) machine.assumed.push_back(assumed_host);
+  if (!several_nodes) machine.assumed.push_back(assumed_network);
   return machine;
 }
 

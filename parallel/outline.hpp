@@ -21,5 +21,6 @@ ModelProfile described_model(std::string name, Sequential& model, const Shape& s
 
 // A microsecond and 5 GB/s between processes of one node; 25 microseconds and 1.25 GB/s (10 Gbit/s Ethernet) between nodes; 10 GB/s added.
 inline constexpr Link typical_host{.alpha = 1e-6, .beta = 2e-10, .gamma = 1e-10}, typical_network{.alpha = 25e-6, .beta = 8e-10, .gamma = 1e-10};
+inline constexpr const char *assumed_host = "links within a node: 1 us, 5 GB/s", *assumed_network = "links between nodes: 25 us, 1.25 GB/s";
 
 }  // namespace tandem

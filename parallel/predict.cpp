@@ -6,6 +6,7 @@
 
 #include "core/error.hpp"
 #include "parallel/collectives/algorithms.hpp"
+#include "parallel/data/buckets.hpp"
 #include "parallel/pipeline/partition.hpp"
 #include "parallel/pipeline/transfers.hpp"
 #include "parallel/stage_model.hpp"
@@ -58,9 +59,10 @@ MemoryNeed memory_of(double parameters, double largest_layer, const SchemeModel&
     need.passing -= std::min(need.passing, whole);  // the tree's last sum is the gradient
     return need;
   }
-  constexpr double buckets_under_way = 3, bucket = 1 << 20;
+  constexpr double buckets_under_way = 3;
   if (scheme.shard >= 1) need.moments = profile.moments * piece;
-  if (scheme.shard >= 2) need.gradients = piece, need.passing += std::min(whole, scheme.shard == 2 ? buckets_under_way * bucket : 2 * largest_layer * value);
+  const double under_way = scheme.shard == 2 ? buckets_under_way * static_cast<double>(usual_bucket_bytes) : 2 * largest_layer * value;
+  if (scheme.shard >= 2) need.gradients = piece, need.passing += std::min(whole, under_way);
   if (scheme.shard >= 3) need.parameters = piece, need.passing += largest_layer * value;
   return need;
 }

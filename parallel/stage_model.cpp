@@ -9,7 +9,6 @@ namespace tandem {
 namespace {
 
 constexpr Index loss_totals = 3;                            // loss, weight, right answers
-constexpr std::size_t bucket_bytes = std::size_t{1} << 20;  // what the exchanges take unless told otherwise
 constexpr StageCost nothing{0, 0, 0, 0, 0, 0};
 
 std::size_t rounded(double count) { return static_cast<std::size_t>(std::llround(count)); }
@@ -117,10 +116,10 @@ void SchemeModel::add_gradient_sums(StageModel& stage) {
     copies += parameters_of(layer) * layer.accumulate;
     totals += static_cast<Index>(layer.statistics);
   }
-  const Buckets sharded = scheme_.shard == 3 ? by_layer : buckets_by_size(shapes, bucket_bytes);
+  const Buckets sharded = scheme_.shard == 3 ? by_layer : buckets_by_size(shapes, usual_bucket_bytes);
   shapes.push_back({totals});
   ready.push_back(-to_the_end);
-  const BucketLayout layout(shapes, scheme_.shard == 0 ? buckets_by_size(shapes, bucket_bytes) : sharded);
+  const BucketLayout layout(shapes, scheme_.shard == 0 ? buckets_by_size(shapes, usual_bucket_bytes) : sharded);
 
   Seconds end = -to_the_end, all_sums = 0;
   for (std::size_t b = 0; b < layout.slots.size(); ++b) {

@@ -65,7 +65,7 @@ CostProfile described(const Options& o) {
   initialise(*model, 1);
   CostProfile profile{.about = fmt::format("{} as described", o.model)};
   profile.machine = {.ranks_per_node = 4, .within = typical_host, .between = typical_network, .memory = typical_host};
-  profile.machine.assumed = {fmt::format("cores of {} GFLOP/s and 10 GB/s", o.gflops), "links within a node: 1 us, 5 GB/s", "links between nodes: 25 us, 1.25 GB/s"};
+  profile.machine.assumed = {fmt::format("cores of {} GFLOP/s and 10 GB/s", o.gflops), assumed_host, assumed_network};
   profile.model = described_model(o.model, *model, image, {.operations = 1e9 * o.gflops});
   return profile;
 }

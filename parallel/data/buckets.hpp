@@ -8,6 +8,8 @@
 
 namespace tandem {
 
+inline constexpr std::size_t usual_bucket_bytes = std::size_t{1} << 20;  // long against the latency, short against a step
+
 // Slots, their shapes in the order of the parameters and the totals at the end, in buckets.
 std::vector<Shape> slot_shapes(const std::vector<Parameter>& parameters, Index totals);
 using Buckets = std::vector<std::vector<std::size_t>>;

@@ -16,7 +16,7 @@ namespace tandem {
 class GradientBuckets final : public GradientExchange {
  public:
   struct Options {
-    std::size_t bucket_bytes = std::size_t{1} << 20;  // 1 MiB: long against the latency, short against a step
+    std::size_t bucket_bytes = usual_bucket_bytes;
     std::string algorithm = "auto";                   // as summed_memory() takes it
   };
 

@@ -36,7 +36,7 @@ class ShardedExchange : public GradientExchange {
  public:
   struct Options {
     int stage = 1;
-    std::size_t bucket_bytes = std::size_t{1} << 20;  // of stages 1 and 2
+    std::size_t bucket_bytes = usual_bucket_bytes;  // of stages 1 and 2
   };
 
   // Takes over the memory of the model's parameters. `totals`: size of the last slot. `replicas` must outlive this. Collective.
